@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Pure functions over results: statistics, comparison, verdicts, tables, plots. No VM, no network; the only files touched are
+ * those whose paths are given. The data is a run document, run.json (schema "shcache-run/1", results/schema/run.schema.json):
+ *
+ * {"schema":"shcache-run/1","id":"20260102-030405-quick-1a2b","created":"2026-01-02T03:04:05Z","command":["shbench","run","quick"],
+ *  "complete":true,
+ *  "plan":{"name":"quick","hash":"<sha256>","seed":1,"text":"<the plan file>"},
+ *  "host":{"cpu":"...","cores":2,"mem_kb":N,"os":"...","harness":"<git describe>","loadavg_before":[..],"loadavg_after":[..]},
+ *  "qemu":{"version":"...","accel":"tcg","accel_why":"..."},
+ *  "kernels":[{"label":"base","name":"base","id":"...","release":"...","source":"...","series_hash":"","config_hash":"...","compiler":"..."}],
+ *  "baseline":"base",
+ *  "workloads":[{"name":"fault","summary":"...","metrics":[{"name":"fault","unit":"ns","direction":"lower|higher|info",
+ *                "rel_delta":0.02,"abs_floor":20,"summary":"..."}],"params":[{"name","default","help"}]}],
+ *  "cells":[{"id":"<12 hex>","section":"fault-xfs","kernel":"base","workload":"fault","lane":"wall|icount","fs":"xfs","mode":"reflink",
+ *            "image":"synthetic","image_hash":"...","image_note":"","params":{"n":"1,2,5"},"mem_mb":2048,"cpus":2,
+ *            "boot":0,"perturbation":0,"seed":42,
+ *            "reproduce":"./shbench run quick --cell 1a2b...","verdict":"passed","why":"","splat_id":null,
+ *            "argv":["qemu-system-x86_64",...],"cmdline":"...","console":"consoles/<id>.log","boot_s":2.1,"wall_s":9.0,
+ *            "samples":[{"m":"unique_frames","v":123.0,"x":{"n":"10","access":"mmap"}}],
+ *            "hists":[{"m":"fault","x":{"class":"first-touch"},"h":{hist.h's JSON form}}],
+ *            "checks":[{"name":"content","ok":true,"detail":"..."}],
+ *            "infos":{"image_files":"412"},"blobs":[{"k":"fio","x":{},"v":{}}]}]}
+ *
+ * A series is all values of one metric that differ only in boot and perturbation (and kernel, for a comparison): the same section's
+ * workload, lane, fs, mode, image, params, metric and coordinates x. A histogram metric yields three derived series: NAME.p50, NAME.p99,
+ * NAME.mean (p99.9 is shown, not judged). Within one boot several samples of one series are reduced to their median: the boot is the
+ * unit of replication. Only cells with verdict "passed" count; a comparison that misses its counterpart is "invalid".
+ */
+#ifndef SHCACHE_BENCH_H
+#define SHCACHE_BENCH_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+/* --- statistics (stats.c): each says its method's source -------------------------------------------------------------- */
+
+double stat_median(const double *v, size_t n);
+/* Exact two-sided p of Mann-Whitney's U for n,m <= 20 without ties (DP), normal approximation with tie correction otherwise. */
+double stat_mann_whitney(const double *a, size_t n, const double *b, size_t m);
+/* Exact two-sided p of Wilcoxon's signed-rank on paired differences (zeros dropped), n <= 25 exact. */
+double stat_wilcoxon(const double *d, size_t n);
+/* Hodges-Lehmann shift b - a with a confidence interval at level conf from the U distribution; ci may be NULL. Returns the estimate. */
+double stat_hodges_lehmann(const double *a, size_t n, const double *b, size_t m, double conf, double ci[2]);
+/* Holm's step-down: adjusts p[0..n) in place. */
+void stat_holm(double *p, size_t n);
+/* Slope and intercept by Theil-Sen with a confidence interval of the slope (Kendall/Sen 1968). -EINVAL if n < 2 or x is constant. */
+int stat_theil_sen(const double *x, const double *y, size_t n, double conf, double *slope, double *icept, double ci[2]);
+/* Smallest number of boots per side with which an exact two-sided U test can reach alpha. */
+unsigned int stat_min_boots(double alpha);
+
+/* --- run documents (rundoc.c) ------------------------------------------------------------------------------------------ */
+
+/* Loads and checks run.json (path may be its directory). NULL and a message that names file and place if it is truncated, of another
+ * schema or inconsistent. */
+json_t *rundoc_load(const char *path);
+/* Checks a document; *why (malloced) says the first thing that is wrong. 0 or -EINVAL. */
+int rundoc_check(const json_t *doc, char **why);
+
+/* --- comparison (compare.c) ---------------------------------------------------------------------------------------------- */
+
+enum verdict { V_IMPROVED, V_REGRESSED, V_UNCHANGED, V_INCONCLUSIVE, V_INVALID, V_INFO };
+const char *verdict_name(enum verdict v);
+
+struct cmp_row {
+	char *workload, *lane, *fs, *mode, *image, *metric, *coords, *unit;
+	double base, cand;		/* medians over boots */
+	double rel;			/* (cand - base) / base */
+	double ci[2];			/* of rel; NaN if there is none */
+	double p;			/* Holm-adjusted; NaN if not tested */
+	unsigned int nb, nc;		/* boots */
+	enum verdict verdict;
+	char *why;			/* for inconclusive and invalid; "needs 6 boots" */
+	char *reproduce;		/* command line */
+};
+
+struct comparison {
+	char *base, *cand;		/* labels */
+	struct cmp_row *rows;
+	size_t nr;
+	size_t count[6];		/* by verdict */
+	char *refused;			/* not NULL: the two can't be compared (accelerator, config, QEMU, schema), and why */
+};
+
+/*
+ * Compares two kernels of one document, or of two (doc_b != doc_a). Lane rules:
+ *  wall      verdict needs Holm-adjusted p < 0.01 and a CI beyond the smallest relevant change; unchanged needs the CI inside it (an
+ *            equivalence shown, not assumed); else inconclusive, with the number of boots that could decide
+ *  icount    exact: paired by perturbation; regressed if the median relative change exceeds the metric's rel_delta and all agree in sign;
+ *            else unchanged; footprint metrics (unit "pages" or "bytes") in the icount lane: any difference counts
+ * Different config hash, accelerator or QEMU version between the two is refused unless force.
+ */
+int compare(const json_t *doc_a, const char *label_a, const json_t *doc_b, const char *label_b, bool force, struct comparison *out);
+void comparison_free(struct comparison *c);
+/* 0, 1 (regressed or a cell failed), 3 (invalid), 4 (inconclusive, if strict) */
+int comparison_exit(const struct comparison *c, bool strict);
+
+/* --- reports (table.c, report.c, plot.c) ---------------------------------------------------------------------------------- */
+
+/* At most 25 lines; changed rows only unless all. color: ANSI. */
+void report_terminal(FILE *f, const json_t *doc, const struct comparison *c, size_t nr_cmp, bool all, bool color);
+/* Markdown: provenance, headline tables (footprint and marginal MB per container with CI; savings "image | shared no/yes | MB | reduction %";
+ * fault classes; COW break; copy-up; container start; pressure; fio), verdicts, invalid cells with reasons. */
+int report_summary(const char *path, const json_t *doc, const struct comparison *c, size_t nr_cmp);
+json_t *report_json(const json_t *doc, const struct comparison *c, size_t nr_cmp);
+/*
+ * Draws all plots that the document has data for into dir/plots: NAME.tsv, NAME.gp, NAME.svg, NAME.png. templates: results/templates.
+ * Returns the number of plots or a negative errno. gnuplot is run there by path search; its errors are printed.
+ */
+int plots_draw(const json_t *doc, const char *dir, const char *templates);
+
+#endif
