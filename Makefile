@@ -9,7 +9,7 @@ CC ?= gcc
 WARN := -std=gnu11 -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror
 OPT ?= -O2 -g
 HOST_CFLAGS := $(WARN) $(OPT) -D_GNU_SOURCE -Iinclude -Ibench -Iharness
-HOST_LIBS := -larchive -ljansson -lmd -lz -lm
+HOST_LIBS := -larchive -linih -ljansson -lmd -lz -lm
 GUEST_CFLAGS := $(WARN) -O2 -g -D_GNU_SOURCE -Iinclude -Iworkloads -DSHCACHE_GUEST
 GUEST_LIBS := -lz -lpthread
 SAN := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer

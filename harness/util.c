@@ -200,14 +200,13 @@ void progress(double done, double total, const char *what, ...)
 int mkdir_p(const char *path)
 {
 	char *p = xstrdup(path), *s;
-	int ret = 0;
+	int ret;
 
 	for (s = p + 1; *s; s++) {
 		if (*s != '/')
 			continue;
 		*s = '\0';
-		if (mkdir(p, 0777) && errno != EEXIST)
-			ret = -errno;
+		mkdir(p, 0777);		/* what fails here fails below too */
 		*s = '/';
 	}
 	ret = mkdir(p, 0777) && errno != EEXIST ? -errno : 0;
@@ -442,10 +441,10 @@ static void child(const char *const *argv, const struct run_opts *ro, int out, i
 		dup2(out, 1);
 	else if (log >= 0)
 		dup2(log, 1);
-	if (log >= 0)
-		dup2(log, 2);
-	else if (ro->line)
+	if (ro->line)
 		dup2(out, 2);
+	else if (log >= 0)
+		dup2(log, 2);
 	if (ro->cwd && chdir(ro->cwd))
 		_exit(127);
 	for (size_t i = 0; ro->env && ro->env[i]; i++)
