@@ -1,0 +1,1110 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The driver; see run.h. Each boot is carried out by a child process of its own, which leaves one file, cells/ID.json; so
+ * boots can run side by side, a crash costs one boot, and what is there need not be done again when a run is resumed.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/sysinfo.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "bench.h"
+#include "image.h"
+#include "kernel.h"
+#include "plan.h"
+#include "run.h"
+#include "store.h"
+#include "util.h"
+
+/* What a run may take of the host's memory, in MiB. */
+#define HOST_MEM_MB	(12u << 10)
+/* A debug kernel under TCG is about this much slower than the lean one. */
+#define DEBUG_SLOWDOWN	4
+
+struct kernel {
+	char *label;
+	struct kernel_build b;
+};
+
+struct session {
+	const struct run_options *ro;
+	struct plan *plan;
+	json_t *describe;
+	char *agent;
+	struct kernel *kernels;
+	size_t nr_kernels;
+	struct image *images;
+	size_t nr_images;
+	struct accel_answer accel;
+	char *qemu_version;
+	struct cell *cells;
+	size_t nr_cells;		/* to be carried out ... */
+	size_t nr_all;			/* ... of these (--cell) */
+	struct run_dir rd;
+	json_t *inputs;
+	double load_before[3];
+	char created[32];
+};
+
+char *agent_path(void)
+{
+	return xasprintf("%s/build/agent", top_dir());
+}
+
+json_t *agent_describe(void)
+{
+	char *agent = agent_path();
+	const char *argv[] = { agent, "--describe", NULL };
+	struct buf out = {};
+	struct run_opts ro = { .out = &out };
+	json_error_t e;
+	json_t *v = NULL;
+	int ret = run_cmd(argv, &ro);
+
+	if (ret)
+		err("%s --describe failed (%d): build it with `make`", agent, ret);
+	else if (!(v = json_loads(out.s ? out.s : "", 0, &e)))
+		err("%s --describe: %s at line %d", agent, e.text, e.line);
+	buf_free(&out);
+	free(agent);
+	return v;
+}
+
+/* --- what a run needs: kernels, images, accelerator ------------------------------------------------------------------- */
+
+static const struct kernel *kernel_by_label(const struct session *s, const char *label)
+{
+	for (size_t i = 0; i < s->nr_kernels; i++)
+		if (!strcmp(s->kernels[i].label, label))
+			return &s->kernels[i];
+	return NULL;
+}
+
+static int need_kernel(const char *name, const char *label, void *arg)
+{
+	struct session *s = arg;
+	struct kernel *k;
+	int ret;
+
+	s->kernels = xrealloc(s->kernels, (s->nr_kernels + 1) * sizeof(*k));
+	k = &s->kernels[s->nr_kernels];
+	memset(k, 0, sizeof(*k));
+	ret = kernel_get(name, &k->b);
+	if (ret)
+		return ret;
+	k->label = xstrdup(label);
+	s->nr_kernels++;
+	return 0;
+}
+
+static const struct image *image_by_name(const struct session *s, const char *name)
+{
+	for (size_t i = 0; i < s->nr_images; i++)
+		if (!strcmp(s->images[i].name, name))
+			return &s->images[i];
+	return NULL;
+}
+
+static int need_images(struct session *s)
+{
+	for (size_t i = 0; i < s->nr_cells; i++) {
+		int ret;
+
+		if (image_by_name(s, s->cells[i].image))
+			continue;
+		s->images = xrealloc(s->images, (s->nr_images + 1) * sizeof(*s->images));
+		memset(&s->images[s->nr_images], 0, sizeof(*s->images));
+		ret = image_get(s->cells[i].image, s->kernels[0].b.bzimage, &s->images[s->nr_images]);
+		if (ret)
+			return ret;
+		s->nr_images++;
+	}
+	return 0;
+}
+
+static int probe(struct session *s)
+{
+	char *initrd = xasprintf("%s/probe-%d.cpio", cache_dir(), getpid());
+	int ret = initrd_build(initrd, s->agent, "proto 1\nworkload canary\nlane wall\nseed 1\n", NULL, NULL);
+
+	if (!ret)
+		ret = accel_probe(NULL, s->kernels[0].b.bzimage, initrd, s->ro->accel, &s->accel);
+	unlink(initrd);
+	free(initrd);
+	if (!ret && s->accel.accel == ACCEL_TCG)
+		note("accelerator: tcg: %s", s->accel.why);
+	return ret;
+}
+
+/* --- one boot, in a child ---------------------------------------------------------------------------------------------- */
+
+/* Sent by the children over one pipe; shorter than PIPE_BUF, so never torn. */
+struct tick {
+	size_t cell;
+	double done, total;
+	char what[48];
+};
+
+struct feed {
+	int fd;
+	size_t cell;
+};
+
+static void on_record(const json_t *rec, void *arg)
+{
+	const struct feed *f = arg;
+	const char *t = json_string_value(json_object_get(rec, "t"));
+	const char *what = json_string_value(json_object_get(rec, "what"));
+	struct tick k = { .cell = f->cell };
+
+	if (!t || strcmp(t, "progress"))
+		return;
+	k.done = json_number_value(json_object_get(rec, "done"));
+	k.total = json_number_value(json_object_get(rec, "total"));
+	snprintf(k.what, sizeof(k.what), "%s", what ? what : "");
+	if (write(f->fd, &k, sizeof(k)) < 0)
+		return;		/* nobody looks */
+}
+
+static const char *section_mount(const struct cell *c)
+{
+	for (unsigned int i = 0; i < c->s->nr_mounts; i++)
+		if (!strcmp(c->s->mounts[i].k, c->label))
+			return c->s->mounts[i].v;
+	return c->s->mount;
+}
+
+static bool on_brd(const struct cell *c)
+{
+	return c->s->device ? !strcmp(c->s->device, "brd") : c->lane == LANE_ICOUNT;
+}
+
+static char *job_text(const struct cell *c, const struct image *img)
+{
+	struct buf b = {};
+	const char *mount = section_mount(c);
+
+	buf_printf(&b, "proto 1\nworkload %s\nlane %s\nseed %llu\nfs %s\nmode %s\ndevice %s\ndevice_mb %llu\n", c->s->workload,
+		   c->lane == LANE_ICOUNT ? "icount" : "wall", (unsigned long long)c->seed, c->fs, c->mode,
+		   on_brd(c) ? "brd" : "virtio", (unsigned long long)(c->s->device_size >> 20));
+	if (mount)
+		buf_printf(&b, "mount_opts %s\n", mount);
+	if (img->synthetic)
+		buf_printf(&b, "image synthetic\nimage_files %u\nimage_bytes %llu\n", img->files,
+			   (unsigned long long)img->bytes);
+	else
+		buf_str(&b, "image tar\n");
+	for (unsigned int i = 0; i < c->s->nr_params; i++)
+		buf_printf(&b, "param %s %s\n", c->s->params[i].k, c->s->params[i].v);
+	return b.s;
+}
+
+/* The workload's tools as the agent declares them, plus mkfs for the cell's file system. */
+static char *tools_of(const struct session *s, const struct cell *c)
+{
+	json_t *w;
+	size_t i;
+	const char *t = NULL;
+
+	json_array_foreach(json_object_get(s->describe, "workloads"), i, w)
+		if (!strcmp(json_string_value(json_object_get(w, "name")), c->s->workload))
+			t = json_string_value(json_object_get(w, "tools"));
+	return xasprintf("mkfs.%s%s%s", c->fs, t && *t ? " " : "", t ? t : "");
+}
+
+static unsigned int cell_mem_mb(const struct cell *c)
+{
+	/* Layout perturbations: odd ones take RAM away, even ones lengthen the command line. */
+	return (c->s->mem >> 20) - (c->perturbation & 1 ? 16 * ((c->perturbation + 1) / 2) : 0);
+}
+
+static char *cell_cmdline(const struct cell *c, const struct kernel *k)
+{
+	struct buf b = {};
+
+	buf_printf(&b, "%s", k->b.cmdline ? k->b.cmdline : "");
+	if (on_brd(c))
+		buf_printf(&b, "%sbrd.rd_nr=1 brd.rd_size=%llu", b.len ? " " : "", (unsigned long long)(c->s->device_size >> 10));
+	if (c->perturbation && !(c->perturbation & 1))
+		buf_printf(&b, " perturb=%.*s", (int)(8 * c->perturbation), "................................................................");
+	return b.s;
+}
+
+static json_t *cell_head(const struct session *s, const struct cell *c)
+{
+	const struct image *img = image_by_name(s, c->image);
+	const struct kernel *k = kernel_by_label(s, c->label);
+	json_t *params = json_object(), *o;
+
+	for (unsigned int i = 0; i < c->s->nr_params; i++)
+		json_object_set_new(params, c->s->params[i].k, json_string(c->s->params[i].v));
+	o = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:o,s:i,s:i,s:i,s:i,s:b,s:I}", "id", c->id, "section",
+		      c->s->name, "kernel", c->label, "kernel_id", k->b.id, "workload", c->s->workload, "lane",
+		      c->lane == LANE_ICOUNT ? "icount" : "wall", "fs", c->fs, "mode", c->mode, "image", c->image,
+		      "image_hash", img->hash ? img->hash : "", "image_note", img->note ? img->note : "", "mount",
+		      section_mount(c) ? section_mount(c) : "", "params", params, "mem_mb", cell_mem_mb(c), "cpus",
+		      c->lane == LANE_ICOUNT ? 1 : c->s->cpus, "boot", c->boot, "perturbation", c->perturbation, "selfcheck",
+		      c->selfcheck, "seed", (json_int_t)c->seed);
+	json_object_set_new(o, "reproduce", json_sprintf("./shbench run %s%s%s --cell %s", s->plan->name,
+							  s->ro->kernels ? " -k " : "", s->ro->kernels ? s->ro->kernels : "", c->id));
+	return o;
+}
+
+/* Sorts the records of a boot into the lists that a run document has. */
+static void add_records(json_t *o, const json_t *records)
+{
+	static const struct {
+		const char *type, *list;
+	} lists[] = { { "sample", "samples" }, { "hist", "hists" }, { "check", "checks" }, { "blob", "blobs" } };
+	json_t *infos = json_object(), *rec;
+	size_t i;
+
+	for (size_t l = 0; l < ARRAY_SIZE(lists); l++)
+		json_object_set_new(o, lists[l].list, json_array());
+	json_array_foreach((json_t *)records, i, rec) {
+		const char *t = json_string_value(json_object_get(rec, "t"));
+
+		if (!t)
+			continue;
+		if (!strcmp(t, "info"))
+			json_object_set(infos, json_string_value(json_object_get(rec, "k")), json_object_get(rec, "v"));
+		if (!strcmp(t, "hello"))
+			json_object_set(o, "guest", rec);
+		for (size_t l = 0; l < ARRAY_SIZE(lists); l++)
+			if (!strcmp(t, lists[l].type)) {
+				json_t *copy = json_copy(rec);
+
+				json_object_del(copy, "t");
+				json_array_append_new(json_object_get(o, lists[l].list), copy);
+			}
+	}
+	json_object_set_new(o, "infos", infos);
+}
+
+/* A child's whole life. Returns its exit status. */
+static int boot_cell(struct session *s, size_t idx, int feed_fd)
+{
+	const struct cell *c = &s->cells[idx];
+	const struct kernel *k = kernel_by_label(s, c->label);
+	const struct image *img = image_by_name(s, c->image);
+	char *initrd = xasprintf("%s/tmp/%s.cpio", s->rd.path, c->id), *scratch = xasprintf("%s/tmp/%s.disk", s->rd.path, c->id);
+	char *tmp = xasprintf("%s/tmp", s->rd.path), *console = xasprintf("%s/consoles/%s.log", s->rd.path, c->id);
+	char *out = xasprintf("%s/cells/%s.json", s->rd.path, c->id), *job = job_text(c, img), *tools = tools_of(s, c);
+	char *cmdline = cell_cmdline(c, k);
+	double slow = (s->accel.accel == ACCEL_TCG || c->lane == LANE_ICOUNT ? 1.0 : 0.5) *
+		      (strstr(k->b.name, "+debug") ? DEBUG_SLOWDOWN : 1);
+	struct vm_disk disks[2] = {};
+	struct feed feed = { feed_fd, idx };
+	struct vm_config cfg = { .accel = c->lane == LANE_ICOUNT ? ACCEL_TCG : s->accel.accel, .lane = c->lane,
+				 .bzimage = k->b.bzimage, .initrd = initrd, .cmdline = cmdline, .mem_mb = cell_mem_mb(c),
+				 .cpus = c->lane == LANE_ICOUNT ? 1 : c->s->cpus, .disks = disks, .boot_s = 40 * slow,
+				 .idle_s = 90 * slow, .total_s = c->s->timeout * slow, .dir = tmp, .console = console,
+				 .record = on_record, .arg = &feed };
+	struct vm_result res = {};
+	json_t *o;
+	int ret;
+
+	ret = initrd_build(initrd, s->agent, job, tools, !img->synthetic && c->lane == LANE_ICOUNT ? img->tar : NULL);
+	if (ret)
+		return EXIT_INFRA;
+	if (!on_brd(c))
+		disks[cfg.nr_disks++] = (struct vm_disk){ .path = scratch, .serial = "scratch", .raw_sparse = true,
+							  .size = c->s->device_size };
+	if (!img->synthetic && c->lane != LANE_ICOUNT)
+		disks[cfg.nr_disks++] = (struct vm_disk){ .path = img->tar, .serial = "image", .readonly = true };
+	ret = vm_run(&cfg, &res);
+	unlink(initrd);
+	if (ret == -EINTR || interrupted())
+		return EXIT_INFRA;
+	o = cell_head(s, c);
+	json_object_set_new(o, "verdict", json_string(vm_verdict_name(res.verdict)));
+	json_object_set_new(o, "why", json_string(res.why));
+	if (res.splat) {
+		char *sid = console_splat_id(res.splat);
+
+		json_object_set_new(o, "splat", json_string(res.splat));
+		json_object_set_new(o, "splat_id", sid ? json_string(sid) : json_null());
+		free(sid);
+	}
+	json_object_set(o, "argv", res.argv);
+	json_object_set_new(o, "cmdline", json_string(res.cmdline ? res.cmdline : ""));
+	json_object_set_new(o, "console", json_sprintf("consoles/%s.log", c->id));
+	json_object_set_new(o, "boot_s", json_real(res.boot_s));
+	json_object_set_new(o, "wall_s", json_real(res.wall_s));
+	add_records(o, res.records);
+	ret = json_save(out, o);
+	return ret ? EXIT_INFRA : EXIT_OK;
+}
+
+/* --- the queue ------------------------------------------------------------------------------------------------------------ */
+
+struct slot {
+	pid_t pid;
+	size_t cell;
+	unsigned int cores, mem_mb;
+	double start;
+	struct tick last;
+};
+
+struct queue {
+	struct session *s;
+	struct slot slots[16];
+	bool *done;
+	size_t nr_done;
+	unsigned int cores, mem_mb;	/* what there is */
+	json_t *durations;		/* seconds by cell id, of earlier runs */
+	double start;
+	int feed[2];
+};
+
+static bool exclusive(const struct cell *c)
+{
+	return c->lane == LANE_WALL && !c->s->shared;
+}
+
+static double expected_s(const struct queue *q, const struct cell *c)
+{
+	json_t *v = json_object_get(q->durations, c->id);
+
+	return v ? json_number_value(v) : 10;
+}
+
+static void show(const struct queue *q)
+{
+	double left = 0, past = 0, eta;
+	struct buf what = {};
+
+	for (size_t i = 0; i < q->s->nr_cells; i++)
+		*(q->done[i] ? &past : &left) += expected_s(q, &q->s->cells[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(q->slots); i++) {
+		const struct slot *sl = &q->slots[i];
+
+		if (!sl->pid)
+			continue;
+		buf_printf(&what, "%s%s %s/%s %s", what.len ? "; " : "", q->s->cells[sl->cell].s->name, q->s->cells[sl->cell].fs,
+			   q->s->cells[sl->cell].mode, q->s->cells[sl->cell].label);
+		if (sl->last.total > 0)
+			buf_printf(&what, " (%s %.0f/%.0f)", sl->last.what, sl->last.done, sl->last.total);
+	}
+	/* Cells run side by side: scale by what the finished ones really took. */
+	eta = past > 0 ? left * (now_s() - q->start) / past : left / (q->cores > 1 ? 1.5 : 1);
+	progress(q->nr_done, q->s->nr_cells, "cell %zu/%zu, ETA %d:%02d, %s", q->nr_done, q->s->nr_cells, (int)eta / 60,
+		 (int)eta % 60, what.s ? what.s : "");
+	buf_free(&what);
+}
+
+static int start_cell(struct queue *q, struct slot *sl, size_t idx)
+{
+	const struct cell *c = &q->s->cells[idx];
+	pid_t parent = getpid();
+
+	fflush(NULL);
+	sl->pid = fork();
+	if (sl->pid < 0) {
+		err("cannot start another process: %s", strerror(errno));
+		sl->pid = 0;
+		return -EAGAIN;
+	}
+	if (!sl->pid) {
+		/* Progress is the parent's to show; its errors are one line each and come through. */
+		prctl(PR_SET_PDEATHSIG, SIGTERM);
+		if (getppid() != parent)
+			_exit(EXIT_INFRA);
+		opt.quiet = true;
+		close(q->feed[0]);
+		_exit(boot_cell(q->s, idx, q->feed[1]));
+	}
+	sl->cell = idx;
+	sl->cores = exclusive(c) ? q->cores : 1;
+	sl->mem_mb = cell_mem_mb(c);
+	sl->start = now_s();
+	memset(&sl->last, 0, sizeof(sl->last));
+	return 0;
+}
+
+static bool cell_file(const struct queue *q, size_t idx)
+{
+	char *p = xasprintf("%s/cells/%s.json", q->s->rd.path, q->s->cells[idx].id);
+	bool there = file_exists(p);
+
+	free(p);
+	return there;
+}
+
+/* Takes in finished children. A child that left no file is an infrastructure failure of its cell. */
+static int reap(struct queue *q)
+{
+	int bad = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(q->slots); i++) {
+		struct slot *sl = &q->slots[i];
+		int status;
+
+		if (!sl->pid || waitpid(sl->pid, &status, WNOHANG) != sl->pid)
+			continue;
+		sl->pid = 0;
+		q->done[sl->cell] = true;
+		q->nr_done++;
+		json_object_set_new(q->durations, q->s->cells[sl->cell].id, json_real(now_s() - sl->start));
+		if (!cell_file(q, sl->cell) && !interrupted()) {
+			err("cell %s (%s): the runner ended with status %d and left no result", q->s->cells[sl->cell].id,
+			    q->s->cells[sl->cell].s->name, WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+			bad = -EIO;
+		}
+	}
+	return bad;
+}
+
+/* Starts what fits. Cells that want the host for themselves wait until it is empty; memory and cores are never overbooked. */
+static int fill(struct queue *q, unsigned int limit)
+{
+	for (;;) {
+		unsigned int cores = 0, mem = 0, running = 0;
+		struct slot *free_slot = NULL;
+		size_t next = q->s->nr_cells;
+
+		for (size_t i = 0; i < ARRAY_SIZE(q->slots); i++) {
+			if (!q->slots[i].pid) {
+				free_slot = &q->slots[i];
+				continue;
+			}
+			cores += q->slots[i].cores;
+			mem += q->slots[i].mem_mb;
+			running++;
+		}
+		for (int want = 0; want < 2 && next == q->s->nr_cells; want++)
+			for (size_t i = 0; i < q->s->nr_cells && next == q->s->nr_cells; i++) {
+				bool busy = false;
+
+				for (size_t j = 0; j < ARRAY_SIZE(q->slots); j++)
+					busy |= q->slots[j].pid && q->slots[j].cell == i;
+				if (!q->done[i] && !busy && exclusive(&q->s->cells[i]) == want)
+					next = i;
+			}
+		if (next == q->s->nr_cells || !free_slot || running >= limit)
+			return 0;
+		if (running && (cores + (exclusive(&q->s->cells[next]) ? q->cores : 1) > q->cores ||
+				mem + cell_mem_mb(&q->s->cells[next]) > q->mem_mb))
+			return 0;
+		if (start_cell(q, free_slot, next))
+			return -EAGAIN;
+	}
+}
+
+static unsigned int running(const struct queue *q)
+{
+	unsigned int n = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(q->slots); i++)
+		n += q->slots[i].pid != 0;
+	return n;
+}
+
+static void stop_all(struct queue *q)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(q->slots); i++)
+		if (q->slots[i].pid)
+			kill(q->slots[i].pid, SIGTERM);
+	for (size_t i = 0; i < ARRAY_SIZE(q->slots); i++)
+		if (q->slots[i].pid)
+			waitpid(q->slots[i].pid, NULL, 0);
+}
+
+static unsigned int mem_available_mb(void)
+{
+	char *s, *p;
+	unsigned long kb = 0;
+
+	if (read_file("/proc/meminfo", &s, NULL))
+		return HOST_MEM_MB;
+	p = strstr(s, "MemAvailable:");
+	if (p)
+		sscanf(p, "MemAvailable: %lu", &kb);
+	free(s);
+	return kb >> 10;
+}
+
+static char *durations_path(void)
+{
+	return xasprintf("%s/cell-durations.json", cache_dir());
+}
+
+static int run_queue(struct session *s)
+{
+	struct queue q = { .s = s, .cores = get_nprocs(), .start = now_s() };
+	unsigned int avail = mem_available_mb(), limit = s->ro->jobs ? s->ro->jobs : q.cores;
+	char *path = durations_path();
+	int ret = 0, bad = 0;
+
+	q.mem_mb = avail > HOST_MEM_MB + 1024 ? HOST_MEM_MB : avail > 2048 ? avail - 1024 : avail;
+	q.done = xcalloc(s->nr_cells, sizeof(*q.done));
+	q.durations = file_exists(path) ? json_load_file(path, 0, NULL) : NULL;
+	if (!json_is_object(q.durations))
+		q.durations = json_object();
+	if (limit > ARRAY_SIZE(q.slots))
+		limit = ARRAY_SIZE(q.slots);
+	if (pipe2(q.feed, O_CLOEXEC | O_NONBLOCK)) {
+		ret = -errno;
+		goto out;
+	}
+	for (size_t i = 0; i < s->nr_cells; i++)
+		if (cell_file(&q, i)) {
+			q.done[i] = true;
+			q.nr_done++;
+		}
+	while (q.nr_done < s->nr_cells && !interrupted()) {
+		struct pollfd pfd[2] = { { q.feed[0], POLLIN, 0 }, { interrupt_fd(), POLLIN, 0 } };
+		struct tick t;
+
+		ret = fill(&q, limit);
+		if (ret)
+			break;
+		poll(pfd, 2, 100);
+		while (read(q.feed[0], &t, sizeof(t)) == sizeof(t))
+			for (size_t i = 0; i < ARRAY_SIZE(q.slots); i++)
+				if (q.slots[i].pid && q.slots[i].cell == t.cell)
+					q.slots[i].last = t;
+		if (reap(&q))
+			bad = -EIO;
+		show(&q);
+	}
+	progress(-1, 0, "%s", "");
+	if (running(&q))
+		stop_all(&q);
+	if (interrupted())
+		ret = -EINTR;
+	json_save(path, q.durations);
+	close(q.feed[0]);
+	close(q.feed[1]);
+out:
+	json_decref(q.durations);
+	free(q.done);
+	free(path);
+	return ret ? ret : bad;
+}
+
+/* --- the run document -------------------------------------------------------------------------------------------------- */
+
+static json_t *host_facts(void)
+{
+	struct utsname u;
+	struct sysinfo si;
+	char *cpu = NULL, *s, *p, *git = NULL;
+	const char *argv[] = { "git", "-C", top_dir(), "describe", "--always", "--dirty", NULL };
+	struct buf out = {};
+	struct run_opts ro = { .out = &out, .log = "/dev/null" };
+	json_t *o;
+
+	uname(&u);
+	sysinfo(&si);
+	if (!read_file("/proc/cpuinfo", &s, NULL)) {
+		p = strstr(s, "model name");
+		p = p ? strchr(p, ':') : NULL;
+		if (p)
+			cpu = xstrndup(p + 2, strcspn(p + 2, "\n"));
+		free(s);
+	}
+	if (!run_cmd(argv, &ro) && out.len)
+		git = xstrndup(out.s, strcspn(out.s, "\n"));
+	o = json_pack("{s:s,s:i,s:I,s:s,s:s}", "cpu", cpu ? cpu : "unknown", "cores", get_nprocs(), "mem_kb",
+		      (json_int_t)(si.totalram / 1024 * si.mem_unit), "os", u.release, "harness", git ? git : "unknown");
+	buf_free(&out);
+	free(cpu);
+	free(git);
+	return o;
+}
+
+static json_t *loads(const double l[3])
+{
+	return json_pack("[f,f,f]", l[0], l[1], l[2]);
+}
+
+/* What must be the same for a run to be resumed, and what its results are worth nothing without. */
+static json_t *session_inputs(struct session *s)
+{
+	char plan_hash[65], agent_hash[65] = "";
+	json_t *kernels = json_array(), *images = json_array();
+
+	sha256_hex(s->plan->text, strlen(s->plan->text), plan_hash);
+	sha256_file(s->agent, agent_hash);
+	for (size_t i = 0; i < s->nr_kernels; i++) {
+		json_t *k = kernel_provenance(&s->kernels[i].b);
+
+		json_object_set_new(k, "label", json_string(s->kernels[i].label));
+		json_array_append_new(kernels, k);
+	}
+	for (size_t i = 0; i < s->nr_images; i++)
+		json_array_append_new(images, json_pack("{s:s,s:s,s:s,s:i,s:I}", "name", s->images[i].name, "hash",
+							s->images[i].hash ? s->images[i].hash : "", "note",
+							s->images[i].note ? s->images[i].note : "", "files",
+							s->images[i].files, "bytes", (json_int_t)s->images[i].bytes));
+	return json_pack("{s:s,s:s,s:s,s:o,s:o,s:{s:s,s:s,s:s}}", "plan", s->plan->name, "plan_hash", plan_hash, "agent", agent_hash,
+			 "kernels", kernels, "images", images, "qemu", "version", s->qemu_version ? s->qemu_version : "",
+			 "accel", accel_name(s->accel.accel), "accel_why", s->accel.why ? s->accel.why : "");
+}
+
+static int resume_check(struct session *s)
+{
+	static const char *const keys[] = { "plan", "plan_hash", "agent", "kernels", "images", "qemu" };
+	char *path = xasprintf("%s/inputs.json", s->rd.path);
+	json_t *old = json_read(path);
+
+	free(path);
+	if (!old)
+		return -EINVAL;
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+		if (!json_equal(json_object_get(old, keys[i]), json_object_get(s->inputs, keys[i]))) {
+			err("run %s cannot be resumed: its %s differ from what there is now; start a new run", s->rd.id, keys[i]);
+			json_decref(old);
+			return -EINVAL;
+		}
+	json_decref(old);
+	return 0;
+}
+
+/* What must repeat exactly in the icount lane: every sample and every histogram. */
+static bool same_numbers(const json_t *a, const json_t *b)
+{
+	return json_equal(json_object_get(a, "samples"), json_object_get(b, "samples")) &&
+	       json_equal(json_object_get(a, "hists"), json_object_get(b, "hists"));
+}
+
+static bool same_boot(const json_t *a, const json_t *b)
+{
+	static const char *const keys[] = { "section", "kernel_id", "workload", "lane", "fs", "mode", "image", "params", "mount",
+					    "perturbation", "seed" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+		if (!json_equal(json_object_get(a, keys[i]), json_object_get(b, keys[i])))
+			return false;
+	return true;
+}
+
+/*
+ * The icount lane's check of itself: every pair of boots with the same inputs (a selfcheck cell, or two labels of one kernel) must
+ * have given identical numbers. If one pair does not, the cells of that section are invalid. Returns how many pairs were compared.
+ */
+static unsigned int check_determinism(json_t *cells)
+{
+	unsigned int pairs = 0;
+	json_t *a, *b, *c;
+	size_t i, j, k;
+
+	json_array_foreach(cells, i, a) {
+		if (strcmp(json_string_value(json_object_get(a, "lane")), "icount") ||
+		    strcmp(json_string_value(json_object_get(a, "verdict")), "passed"))
+			continue;
+		json_array_foreach(cells, j, b) {
+			if (j <= i || !same_boot(a, b) || strcmp(json_string_value(json_object_get(b, "verdict")), "passed"))
+				continue;
+			pairs++;
+			if (same_numbers(a, b))
+				continue;
+			json_array_foreach(cells, k, c)
+				if (json_equal(json_object_get(a, "section"), json_object_get(c, "section")) &&
+				    !strcmp(json_string_value(json_object_get(c, "lane")), "icount") &&
+				    !strcmp(json_string_value(json_object_get(c, "verdict")), "passed")) {
+					json_object_set_new(c, "verdict", json_string("invalid"));
+					json_object_set_new(c, "why", json_sprintf("the icount lane is not deterministic here: "
+						"cells %s and %s had the same inputs and gave different numbers",
+						json_string_value(json_object_get(a, "id")),
+						json_string_value(json_object_get(b, "id"))));
+				}
+		}
+	}
+	return pairs;
+}
+
+static json_t *assemble(struct session *s, bool complete)
+{
+	json_t *cells = json_array(), *doc, *host = host_facts(), *cmd = json_array(), *missing = json_array();
+	double after[3] = {};
+	unsigned int pairs;
+
+	for (size_t i = 0; i < s->nr_cells; i++) {
+		char *p = xasprintf("%s/cells/%s.json", s->rd.path, s->cells[i].id);
+		json_t *c = file_exists(p) ? json_read(p) : NULL;
+
+		if (c)
+			json_array_append_new(cells, c);
+		else
+			json_array_append_new(missing, json_string(s->cells[i].id));
+		free(p);
+	}
+	pairs = check_determinism(cells);
+	if (getloadavg(after, 3) < 0)
+		after[0] = after[1] = after[2] = NAN;
+	json_object_set_new(host, "loadavg_before", loads(s->load_before));
+	json_object_set_new(host, "loadavg_after", loads(after));
+	for (const char *const *a = s->ro->argv; a && *a; a++)
+		json_array_append_new(cmd, json_string(*a));
+	doc = json_pack("{s:s,s:s,s:s,s:o,s:b,s:{s:s,s:O,s:I,s:s,s:s,s:s},s:o,s:O,s:O,s:O,s:s,s:O,s:i,s:o,s:o}", "schema",
+			"shcache-run/1", "id", s->rd.id, "created", s->created, "command", cmd, "complete", complete, "plan",
+			"name", s->plan->name, "hash", json_object_get(s->inputs, "plan_hash"), "seed",
+			(json_int_t)s->plan->seed, "text", s->plan->text, "summary", s->plan->summary ? s->plan->summary : "",
+			"note", s->plan->note ? s->plan->note : "", "host", host, "qemu", json_object_get(s->inputs, "qemu"),
+			"kernels", json_object_get(s->inputs, "kernels"), "images", json_object_get(s->inputs, "images"),
+			"baseline", s->kernels[0].label, "workloads", json_object_get(s->describe, "workloads"),
+			"determinism_pairs", pairs, "missing", missing, "cells", cells);
+	return doc;
+}
+
+/* --- sessions ------------------------------------------------------------------------------------------------------------ */
+
+static int session_open(struct session *s, const struct run_options *ro)
+{
+	time_t t = time(NULL);
+	int ret;
+
+	memset(s, 0, sizeof(*s));
+	s->ro = ro;
+	s->rd.lock = -1;
+	s->agent = agent_path();
+	strftime(s->created, sizeof(s->created), "%Y-%m-%dT%H:%M:%SZ", gmtime(&t));
+	s->describe = agent_describe();
+	if (!s->describe)
+		return -EIO;
+	ret = plan_load(ro->plan, &s->plan);
+	if (!ret)
+		ret = plan_check(s->plan, s->describe);
+	if (!ret)
+		ret = plan_expand(s->plan, ro->kernels, &s->cells, &s->nr_cells);
+	if (ret)
+		return ret;
+	s->nr_all = s->nr_cells;
+	if (ro->cell) {
+		size_t n = 0;
+
+		for (size_t i = 0; i < s->nr_cells; i++) {
+			struct cell c = s->cells[i];
+
+			if (strncmp(c.id, ro->cell, strlen(ro->cell)))
+				continue;
+			s->cells[i] = s->cells[n];
+			s->cells[n++] = c;
+		}
+		if (!n) {
+			err("plan %s has no cell '%s'; `shbench list %s` shows them", s->plan->name, ro->cell, s->plan->name);
+			return -EINVAL;
+		}
+		s->nr_cells = n;
+	}
+	s->qemu_version = vm_qemu_version(NULL);
+	if (!s->qemu_version) {
+		err("no QEMU: %s; `make deps` installs what is needed", strerror(errno));
+		return -ENOENT;
+	}
+	ret = plan_each_kernel(ro->kernels ? ro->kernels : s->plan->kernels, need_kernel, s);
+	if (!ret)
+		ret = need_images(s);
+	if (!ret)
+		ret = probe(s);
+	if (!ret)
+		s->inputs = session_inputs(s);
+	return ret;
+}
+
+static void session_close(struct session *s)
+{
+	for (size_t i = 0; i < s->nr_kernels; i++) {
+		kernel_build_free(&s->kernels[i].b);
+		free(s->kernels[i].label);
+	}
+	for (size_t i = 0; i < s->nr_images; i++)
+		image_free(&s->images[i]);
+	cells_free(s->cells, s->nr_all);
+	plan_free(s->plan);
+	json_decref(s->describe);
+	json_decref(s->inputs);
+	run_dir_close(&s->rd);
+	free(s->kernels);
+	free(s->images);
+	free(s->accel.why);
+	free(s->qemu_version);
+	free(s->agent);
+}
+
+static void note_duration(const char *plan, double seconds)
+{
+	char *path = xasprintf("%s/durations.json", cache_dir());
+	json_t *v = file_exists(path) ? json_load_file(path, 0, NULL) : NULL;
+
+	if (!json_is_object(v))
+		v = json_object();
+	json_object_set_new(v, plan, json_real(seconds));
+	json_save(path, v);
+	json_decref(v);
+	free(path);
+}
+
+/* Carries out the session's cells in its run directory and returns the document, which is also written. */
+static json_t *carry_out(struct session *s, int *status)
+{
+	char *inputs, *path, *tmp;
+	json_t *doc = NULL;
+	double start = now_s();
+	int ret;
+
+	*status = EXIT_INFRA;
+	ret = s->ro->resume ? run_dir_open(s->ro->resume, &s->rd) : run_dir_create(s->plan->name, &s->rd);
+	if (ret)
+		return NULL;
+	if (s->ro->resume && resume_check(s))
+		return NULL;
+	inputs = xasprintf("%s/inputs.json", s->rd.path);
+	ret = json_save(inputs, s->inputs);
+	free(inputs);
+	if (ret)
+		return NULL;
+	if (getloadavg(s->load_before, 3) < 0)
+		s->load_before[0] = s->load_before[1] = s->load_before[2] = NAN;
+	ret = run_queue(s);
+	tmp = xasprintf("%s/tmp", s->rd.path);
+	remove_tree(tmp);
+	mkdir_p(tmp);
+	free(tmp);
+	doc = assemble(s, !ret);
+	path = xasprintf("%s/run.json", s->rd.path);
+	if (doc && json_save(path, doc)) {
+		json_decref(doc);
+		doc = NULL;
+	}
+	free(path);
+	if (!doc)
+		return NULL;
+	if (ret == -EINTR) {
+		err("interrupted; what was measured is kept: `./shbench run %s --resume %s` goes on", s->plan->name, s->rd.id);
+		return doc;
+	}
+	*status = ret ? EXIT_INFRA : EXIT_OK;
+	if (!ret && !s->ro->resume && !s->ro->cell)
+		note_duration(s->plan->name, now_s() - start);
+	return doc;
+}
+
+/* The worst of the cells' verdicts as an exit code; messages name the cells. */
+static int cells_status(const json_t *doc)
+{
+	json_t *c;
+	size_t i;
+	int status = EXIT_OK;
+
+	json_array_foreach(json_object_get(doc, "cells"), i, c) {
+		const char *v = json_string_value(json_object_get(c, "verdict"));
+		enum vm_verdict vv = vm_verdict_by_name(v);
+
+		if (vv == VM_PASSED || vv == VM_SKIPPED)
+			continue;
+		err("cell %s (%s %s/%s, kernel %s): %s: %s", json_string_value(json_object_get(c, "id")),
+		    json_string_value(json_object_get(c, "section")), json_string_value(json_object_get(c, "fs")),
+		    json_string_value(json_object_get(c, "mode")), json_string_value(json_object_get(c, "kernel")), v,
+		    json_string_value(json_object_get(c, "why")));
+		if (vv == VM_INFRA || vv == VM_INVALID || vv == VM_GARBLED)
+			status = EXIT_INFRA;
+		else if (status == EXIT_OK)
+			status = EXIT_REGRESSION;
+	}
+	return status;
+}
+
+int report_run(const char *dir, const json_t *doc, const struct run_options *ro)
+{
+	const json_t *kernels = json_object_get(doc, "kernels");
+	const char *base = json_string_value(json_object_get(doc, "baseline"));
+	size_t nr = json_array_size(kernels), nr_cmp = 0, i;
+	struct comparison *cmp = xcalloc(nr, sizeof(*cmp));
+	char *summary = xasprintf("%s/summary.md", dir), *templates = xasprintf("%s/results/templates", top_dir());
+	int status = EXIT_OK, ret;
+	json_t *k;
+
+	json_array_foreach((json_t *)kernels, i, k) {
+		const char *label = json_string_value(json_object_get(k, "label"));
+
+		if (!strcmp(label, base))
+			continue;
+		ret = compare(doc, base, doc, label, ro->force, &cmp[nr_cmp]);
+		if (ret) {
+			err("comparison of %s with %s: %s", base, label, strerror(-ret));
+			status = EXIT_INFRA;
+			continue;
+		}
+		ret = comparison_exit(&cmp[nr_cmp++], ro->strict);
+		if (ret == EXIT_INFRA || !status)
+			status = ret;
+	}
+	if (opt.json) {
+		json_t *v = report_json(doc, cmp, nr_cmp);
+
+		json_dumpf(v, stdout, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
+		putchar('\n');
+		json_decref(v);
+	} else if (!opt.quiet) {
+		report_terminal(stdout, doc, cmp, nr_cmp, ro->all, isatty(STDOUT_FILENO));
+	}
+	ret = report_summary(summary, doc, cmp, nr_cmp);
+	if (ret) {
+		err("%s: cannot write: %s", summary, strerror(-ret));
+		status = EXIT_INFRA;
+	}
+	ret = plots_draw(doc, dir, templates);
+	if (ret < 0) {
+		err("%s/plots: no plots: %s", dir, strerror(-ret));
+		status = EXIT_INFRA;
+	}
+	note("results: %s/run.json, summary.md, plots/", dir);
+	for (i = 0; i < nr_cmp; i++)
+		comparison_free(&cmp[i]);
+	free(cmp);
+	free(summary);
+	free(templates);
+	return status;
+}
+
+static int open_status(int ret)
+{
+	return ret == -EINVAL || ret == -ENOENT ? EXIT_USAGE : EXIT_INFRA;
+}
+
+int run_bench(const struct run_options *ro, char **dir)
+{
+	struct session s;
+	json_t *doc;
+	int ret = session_open(&s, ro), status;
+
+	if (ret) {
+		session_close(&s);
+		return open_status(ret);
+	}
+	doc = carry_out(&s, &status);
+	if (doc && json_object_get(doc, "complete") == json_true()) {
+		int cells = cells_status(doc), cmp = report_run(s.rd.path, doc, ro);
+
+		if (!status)
+			status = cells == EXIT_INFRA || !cmp ? cells : cmp;
+	}
+	if (dir)
+		*dir = s.rd.path ? xstrdup(s.rd.path) : NULL;
+	json_decref(doc);
+	session_close(&s);
+	return status;
+}
+
+int run_test(const struct run_options *ro)
+{
+	unsigned int passed = 0, failed = 0, skipped = 0;
+	struct session s;
+	json_t *doc, *c;
+	int ret = session_open(&s, ro), status;
+	size_t i;
+
+	if (ret) {
+		session_close(&s);
+		return open_status(ret);
+	}
+	doc = carry_out(&s, &status);
+	if (!doc) {
+		session_close(&s);
+		return EXIT_INFRA;
+	}
+	printf("KTAP version 1\n1..%zu\n", s.nr_cells);
+	json_array_foreach(json_object_get(doc, "cells"), i, c) {
+		const char *v = json_string_value(json_object_get(c, "verdict")), *why = json_string_value(json_object_get(c, "why"));
+		const char *want = NULL;
+		bool ok, skip;
+
+		for (size_t j = 0; j < s.nr_cells; j++)
+			if (!strcmp(s.cells[j].id, json_string_value(json_object_get(c, "id"))))
+				want = s.cells[j].s->expect;
+		want = want ? want : "passed";
+		ok = !strcmp(v, want);
+		skip = !ok && !strcmp(v, "skipped");
+		*(ok ? &passed : skip ? &skipped : &failed) += 1;
+		printf("%s %zu %s %s/%s %s %s%s%s\n", ok || skip ? "ok" : "not ok", i + 1,
+		       json_string_value(json_object_get(c, "section")), json_string_value(json_object_get(c, "fs")),
+		       json_string_value(json_object_get(c, "mode")), json_string_value(json_object_get(c, "lane")),
+		       json_string_value(json_object_get(c, "kernel")), skip ? " # SKIP " : "", skip ? why : "");
+		if (!ok && !skip)
+			printf("# wanted %s, was %s: %s\n# console: %s/%s\n", want, v, why, s.rd.path,
+			       json_string_value(json_object_get(c, "console")));
+	}
+	if (json_array_size(json_object_get(doc, "cells")) < s.nr_cells && !status)
+		status = EXIT_INFRA;
+	printf("# run: %s\n# %u passed, %u failed, %u skipped\n", s.rd.path, passed, failed, skipped);
+	json_decref(doc);
+	session_close(&s);
+	return status ? status : failed ? EXIT_REGRESSION : EXIT_OK;
+}
+
+int run_shell(const char *kernel, const char *fs, const char *mode, const char *image, unsigned int n, enum vm_accel accel)
+{
+	struct section sec = { .name = (char *)"shell", .workload = (char *)"shell", .mem = 4ull << 30, .device_size = 8ull << 30,
+			       .cpus = 2, .boots = 1, .perturb = 1 };
+	char count[16];
+	struct kv param = { (char *)"n", count };
+	struct cell cell = { .s = &sec, .label = (char *)kernel, .kernel = (char *)kernel, .lane = LANE_WALL, .fs = (char *)fs,
+			     .mode = (char *)mode, .image = (char *)image, .seed = 1 };
+	struct run_options ro = { .accel = accel };
+	struct session s = { .ro = &ro, .cells = &cell, .nr_cells = 1, .rd = { .lock = -1 } };
+	char dir[] = "/tmp/shbench-shell-XXXXXX";
+	char *initrd = NULL, *disk = NULL, *job, *tools, *cmdline = NULL;
+	struct vm_disk disks[2] = {};
+	struct vm_config cfg = { .interactive = true, .cpus = sec.cpus, .mem_mb = sec.mem >> 20, .disks = disks, .dir = dir };
+	struct vm_result res = {};
+	const struct image *img;
+	int ret;
+
+	snprintf(count, sizeof(count), "%u", n);
+	sec.params = &param;
+	sec.nr_params = 1;
+	s.agent = agent_path();
+	s.describe = agent_describe();
+	ret = s.describe ? need_kernel(kernel, kernel, &s) : -EIO;
+	if (!ret)
+		ret = need_images(&s);
+	if (!ret)
+		ret = probe(&s);
+	if (!ret && !mkdtemp(dir))
+		ret = -errno;
+	if (ret)
+		goto out;
+	img = image_by_name(&s, image);
+	initrd = xasprintf("%s/initrd.cpio", dir);
+	disk = xasprintf("%s/scratch.disk", dir);
+	job = job_text(&cell, img);
+	tools = tools_of(&s, &cell);
+	cmdline = cell_cmdline(&cell, &s.kernels[0]);
+	ret = initrd_build(initrd, s.agent, job, tools, NULL);
+	free(job);
+	free(tools);
+	if (!ret) {
+		cfg.accel = s.accel.accel;
+		cfg.bzimage = s.kernels[0].b.bzimage;
+		cfg.initrd = initrd;
+		cfg.cmdline = cmdline;
+		disks[cfg.nr_disks++] = (struct vm_disk){ .path = disk, .serial = "scratch", .raw_sparse = true,
+							  .size = sec.device_size };
+		if (!img->synthetic)
+			disks[cfg.nr_disks++] = (struct vm_disk){ .path = img->tar, .serial = "image", .readonly = true };
+		ret = vm_run(&cfg, &res);
+		vm_result_free(&res);
+	}
+	remove_tree(dir);
+out:
+	free(initrd);
+	free(disk);
+	free(cmdline);
+	s.cells = NULL;
+	session_close(&s);
+	return ret ? open_status(ret) : EXIT_OK;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The driver: plan -> cells -> boots -> run.json -> reports.
+ */
+#ifndef SHCACHE_RUN_H
+#define SHCACHE_RUN_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "vm.h"
+
+struct run_options {
+	const char *plan;
+	const char *kernels;	/* replaces the plan's list */
+	const char *cell;	/* only cells whose id starts so */
+	const char *resume;	/* run to go on with */
+	enum vm_accel accel;
+	unsigned int jobs;	/* VMs at once; 0: one per core */
+	bool strict, all, force;
+	const char *const *argv;	/* the command line, for the record; NULL-terminated */
+};
+
+/*
+ * Carries out a plan and writes the reports. *dir, if not NULL, receives the run's directory (free it). Returns an exit code:
+ * 0; 1 a cell failed or a regression; 2 usage; 3 infrastructure or an invalid cell; 4 inconclusive with strict.
+ */
+int run_bench(const struct run_options *ro, char **dir);
+/* The same in test mode: KTAP on stdout, one line per cell, judged by the section's `expect`; no comparison. */
+int run_test(const struct run_options *ro);
+/* Interactive: boots kernel with the trees of the plan's section made and a shell on the terminal. */
+int run_shell(const char *kernel, const char *fs, const char *mode, const char *image, unsigned int n, enum vm_accel accel);
+
+/* The agent's self-description, or NULL (printed). */
+json_t *agent_describe(void);
+/* Path of the guest agent that was built with this command. */
+char *agent_path(void);
+
+/* From a run document to its reports: terminal, summary.md, plots. Returns an exit code. */
+int report_run(const char *dir, const json_t *doc, const struct run_options *ro);
+
+#endif

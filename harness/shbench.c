@@ -1,0 +1,457 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The command line: one table of commands, each with its own argp. `shbench --help` lists them.
+ */
+#include <argp.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bench.h"
+#include "doctor.h"
+#include "kernel.h"
+#include "plan.h"
+#include "run.h"
+#include "store.h"
+#include "util.h"
+
+static const char exit_codes[] =
+	"Exit codes: 0 ok; 1 regression or failed test; 2 usage; 3 infrastructure or invalid result; "
+	"4 inconclusive (with --strict); 77 skipped.";
+
+/* Options that several commands know; each command takes the ones it needs. */
+struct args {
+	struct run_options run;
+	const char *fs, *mode, *image;
+	unsigned int n;
+	char *pos[8];
+	unsigned int nr_pos, max_pos, min_pos;
+	const char *what;	/* the positional arguments, for messages */
+};
+
+enum { OPT_CELL = 256, OPT_RESUME, OPT_STRICT, OPT_FORCE, OPT_ACCEL, OPT_FS, OPT_MODE, OPT_IMAGE, OPT_N };
+
+static const struct argp_option common_options[] = {
+	{ "quiet", 'q', NULL, 0, "No progress, only results and errors", 0 },
+	{ "json", 'J', NULL, 0, "Results as JSON on standard output", 0 },
+	{ "verbose", 'v', "WHAT", OPTION_ARG_OPTIONAL, "More detail; -v all shows unchanged rows too", 0 },
+	{ 0 }
+};
+
+static const struct argp_option run_argp_options[] = {
+	{ "kernels", 'k', "LIST", 0, "Kernels instead of the plan's: NAME or NAME:LABEL, the first is the baseline", 0 },
+	{ "cell", OPT_CELL, "ID", 0, "Only the cells whose id starts so", 0 },
+	{ "resume", OPT_RESUME, "RUN", 0, "Go on with an interrupted run (id or 'last')", 0 },
+	{ "accel", OPT_ACCEL, "kvm|tcg", 0, "Do not probe, use this accelerator", 0 },
+	{ "jobs", 'j', "N", 0, "VMs at once (default: one per core)", 0 },
+	{ "strict", OPT_STRICT, NULL, 0, "Inconclusive comparisons end with exit code 4", 0 },
+	{ 0 }
+};
+
+static const struct argp_option compare_argp_options[] = {
+	{ "force", OPT_FORCE, NULL, 0, "Compare although accelerator, config or QEMU differ", 0 },
+	{ "strict", OPT_STRICT, NULL, 0, "Inconclusive comparisons end with exit code 4", 0 },
+	{ 0 }
+};
+
+static const struct argp_option shell_argp_options[] = {
+	{ "fs", OPT_FS, "FS", 0, "xfs (default) or btrfs", 0 },
+	{ "mode", OPT_MODE, "MODE", 0, "reflink (default), snapshot, overlay, overlay-copyup, copy", 0 },
+	{ "image", OPT_IMAGE, "IMAGE", 0, "synthetic (default), debian, debian-slim, a tar or a directory", 0 },
+	{ "clones", OPT_N, "N", 0, "How many trees to make (default 4)", 0 },
+	{ "accel", OPT_ACCEL, "kvm|tcg", 0, "Do not probe, use this accelerator", 0 },
+	{ 0 }
+};
+
+static error_t parse_common(int key, char *arg, struct argp_state *state)
+{
+	struct args *a = state->input;
+
+	switch (key) {
+	case 'q':
+		opt.quiet = true;
+		return 0;
+	case 'J':
+		opt.json = true;
+		return 0;
+	case 'v':
+		opt.verbose = true;
+		a->run.all |= arg && !strcmp(arg, "all");
+		return 0;
+	case ARGP_KEY_ARG:
+		if (a->nr_pos == a->max_pos)
+			argp_error(state, "'%s' is one argument too many; wanted: %s", arg, a->what);
+		a->pos[a->nr_pos++] = arg;
+		/* "-v all": the optional argument of an option must be glued to it, people write it apart. */
+		if (opt.verbose && !strcmp(arg, "all") && a->nr_pos > a->min_pos) {
+			a->run.all = true;
+			a->nr_pos--;
+		}
+		return 0;
+	case ARGP_KEY_END:
+		if (a->nr_pos < a->min_pos)
+			argp_error(state, "an argument is missing; wanted: %s", a->what);
+		return 0;
+	}
+	return ARGP_ERR_UNKNOWN;
+}
+
+static error_t parse_option(int key, char *arg, struct argp_state *state)
+{
+	struct args *a = state->input;
+	char *end;
+
+	switch (key) {
+	case 'k':
+		a->run.kernels = arg;
+		return 0;
+	case OPT_CELL:
+		a->run.cell = arg;
+		return 0;
+	case OPT_RESUME:
+		a->run.resume = arg;
+		return 0;
+	case OPT_STRICT:
+		a->run.strict = true;
+		return 0;
+	case OPT_FORCE:
+		a->run.force = true;
+		return 0;
+	case OPT_ACCEL:
+		if (strcmp(arg, "kvm") && strcmp(arg, "tcg"))
+			argp_error(state, "--accel is '%s', must be kvm or tcg", arg);
+		a->run.accel = strcmp(arg, "kvm") ? ACCEL_TCG : ACCEL_KVM;
+		return 0;
+	case OPT_FS:
+		a->fs = arg;
+		return 0;
+	case OPT_MODE:
+		a->mode = arg;
+		return 0;
+	case OPT_IMAGE:
+		a->image = arg;
+		return 0;
+	case 'j':
+	case OPT_N: {
+		unsigned long v = strtoul(arg, &end, 10);
+
+		if (!*arg || *end || v < 1 || v > 10000)
+			argp_error(state, "'%s' is not a number from 1 to 10000", arg);
+		*(key == 'j' ? &a->run.jobs : &a->n) = v;
+		return 0;
+	}
+	case ARGP_KEY_INIT:
+		state->child_inputs[0] = a;
+		return 0;
+	}
+	return ARGP_ERR_UNKNOWN;
+}
+
+static const struct argp common_argp = { common_options, parse_common, NULL, NULL, NULL, NULL, NULL };
+static const struct argp_child children[] = { { &common_argp, 0, NULL, 0 }, { 0 } };
+
+/* Parses a command's line; argp prints errors and help itself and exits with EXIT_USAGE or 0. */
+static void parse(int argc, char **argv, const struct argp_option *options, const char *args_doc, const char *doc,
+		  unsigned int min_pos, unsigned int max_pos, struct args *a)
+{
+	struct argp argp = { options, parse_option, args_doc, doc, children, NULL, NULL };
+
+	a->what = args_doc;
+	a->min_pos = min_pos;
+	a->max_pos = max_pos;
+	argp_parse(&argp, argc, argv, 0, NULL, a);
+}
+
+static int cmd_run(int argc, char **argv)
+{
+	struct args a = {};
+
+	parse(argc, argv, run_argp_options, "PLAN", "Carries out a plan and writes table, summary and plots.", 1, 1, &a);
+	a.run.plan = a.pos[0];
+	a.run.argv = (const char *const *)argv;
+	return run_bench(&a.run, NULL);
+}
+
+static int cmd_test(int argc, char **argv)
+{
+	struct args a = {};
+
+	parse(argc, argv, run_argp_options, "PLAN", "Carries out a plan as a test (KTAP): every cell must end as its section expects.",
+	      1, 1, &a);
+	a.run.plan = a.pos[0];
+	a.run.argv = (const char *const *)argv;
+	return run_test(&a.run);
+}
+
+static json_t *load_run(const char *id, char **path)
+{
+	json_t *doc;
+
+	*path = run_dir_find(id);
+	if (!*path)
+		return NULL;
+	doc = rundoc_load(*path);
+	if (!doc)
+		free(*path);
+	return doc;
+}
+
+static int cmd_report(int argc, char **argv)
+{
+	struct args a = {};
+	char *path;
+	json_t *doc;
+	int ret;
+
+	parse(argc, argv, compare_argp_options, "[RUN]", "Makes table, summary and plots again from a stored run (default: last).", 0, 1,
+	      &a);
+	doc = load_run(a.nr_pos ? a.pos[0] : "last", &path);
+	if (!doc)
+		return EXIT_INFRA;
+	ret = report_run(path, doc, &a.run);
+	json_decref(doc);
+	free(path);
+	return ret;
+}
+
+static int cmd_plots(int argc, char **argv)
+{
+	struct args a = {};
+	char *path, *templates = xasprintf("%s/results/templates", top_dir());
+	json_t *doc;
+	int ret;
+
+	parse(argc, argv, NULL, "[RUN]", "Draws the plots of a stored run again (default: last), without a VM.", 0, 1, &a);
+	doc = load_run(a.nr_pos ? a.pos[0] : "last", &path);
+	if (!doc) {
+		free(templates);
+		return EXIT_INFRA;
+	}
+	ret = plots_draw(doc, path, templates);
+	if (ret < 0)
+		err("%s/plots: %s", path, strerror(-ret));
+	else
+		note("%d plots in %s/plots", ret, path);
+	json_decref(doc);
+	free(path);
+	free(templates);
+	return ret < 0 ? EXIT_INFRA : EXIT_OK;
+}
+
+/* "RUN" or "RUN:LABEL"; the label is cut off. */
+static char *split_label(char *arg)
+{
+	char *colon = strrchr(arg, ':');
+
+	if (!colon)
+		return NULL;
+	*colon = '\0';
+	return colon + 1;
+}
+
+static const char *other_label(const json_t *doc)
+{
+	const char *base = json_string_value(json_object_get(doc, "baseline"));
+	json_t *k;
+	size_t i;
+
+	json_array_foreach(json_object_get(doc, "kernels"), i, k) {
+		const char *label = json_string_value(json_object_get(k, "label"));
+
+		if (strcmp(label, base))
+			return label;
+	}
+	return base;
+}
+
+static int cmd_compare(int argc, char **argv)
+{
+	struct args a = {};
+	char *path_a, *path_b = NULL, *label_a, *label_b;
+	json_t *doc_a, *doc_b;
+	struct comparison c = {};
+	int ret;
+
+	parse(argc, argv, compare_argp_options, "A[:LABEL] B[:LABEL]",
+	      "Compares two stored runs, or two kernels of one. Without a label A stands for its baseline, B for its candidate "
+	      "(its baseline if it has no other).", 2, 2, &a);
+	label_a = split_label(a.pos[0]);
+	label_b = split_label(a.pos[1]);
+	doc_a = load_run(a.pos[0], &path_a);
+	if (!doc_a)
+		return EXIT_INFRA;
+	doc_b = strcmp(a.pos[0], a.pos[1]) ? load_run(a.pos[1], &path_b) : json_incref(doc_a);
+	if (!doc_b) {
+		json_decref(doc_a);
+		free(path_a);
+		return EXIT_INFRA;
+	}
+	ret = compare(doc_a, label_a ? label_a : json_string_value(json_object_get(doc_a, "baseline")), doc_b,
+		      label_b ? label_b : other_label(doc_b), a.run.force, &c);
+	if (ret) {
+		err("cannot compare %s with %s: %s", a.pos[0], a.pos[1], strerror(-ret));
+		ret = ret == -ENOENT ? EXIT_USAGE : EXIT_INFRA;
+	} else {
+		if (opt.json) {
+			json_t *v = report_json(doc_b, &c, 1);
+
+			json_dumpf(v, stdout, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
+			putchar('\n');
+			json_decref(v);
+		} else {
+			report_terminal(stdout, doc_b, &c, 1, a.run.all, isatty(STDOUT_FILENO));
+		}
+		ret = comparison_exit(&c, a.run.strict);
+		comparison_free(&c);
+	}
+	json_decref(doc_a);
+	json_decref(doc_b);
+	free(path_a);
+	free(path_b);
+	return ret;
+}
+
+static int cmd_shell(int argc, char **argv)
+{
+	struct args a = { .fs = "xfs", .mode = "reflink", .image = "synthetic", .n = 4 };
+
+	parse(argc, argv, shell_argp_options, "KERNEL", "An interactive shell in a guest, with the trees mounted at /mnt/t.", 1, 1, &a);
+	return run_shell(a.pos[0], a.fs, a.mode, a.image, a.n, a.run.accel);
+}
+
+static void list_cells(const char *name, int *status)
+{
+	struct plan *p;
+	struct cell *cells;
+	size_t nr;
+
+	if (plan_load(name, &p)) {
+		*status = EXIT_USAGE;
+		return;
+	}
+	if (plan_expand(p, NULL, &cells, &nr)) {
+		*status = EXIT_USAGE;
+	} else {
+		for (size_t i = 0; i < nr; i++)
+			printf("%s  %-20s %-8s %-6s %-5s %-14s %-12s boot %u layout %u%s\n", cells[i].id, cells[i].s->name,
+			       cells[i].label, cells[i].lane == LANE_ICOUNT ? "icount" : "wall", cells[i].fs, cells[i].mode,
+			       cells[i].image, cells[i].boot, cells[i].perturbation, cells[i].selfcheck ? " selfcheck" : "");
+		cells_free(cells, nr);
+	}
+	plan_free(p);
+}
+
+static int cmd_list(int argc, char **argv)
+{
+	struct args a = {};
+	int status = EXIT_OK;
+	json_t *describe, *w;
+	char **names;
+	size_t i;
+
+	parse(argc, argv, NULL, "[PLAN]", "Shows plans, kernels and workloads, or the cells of a plan.", 0, 1, &a);
+	if (a.nr_pos) {
+		list_cells(a.pos[0], &status);
+		return status;
+	}
+	names = plan_names();
+	puts("plans (shbench run PLAN):");
+	for (i = 0; names[i]; i++) {
+		struct plan *p;
+
+		if (!plan_load(names[i], &p)) {
+			printf("  %-16s %s\n", names[i], p->summary ? p->summary : "");
+			plan_free(p);
+		}
+		free(names[i]);
+	}
+	free(names);
+	names = kernel_names();
+	puts("kernels (add +debug for the debug configuration; `shbench kernel list` says which are built):");
+	for (i = 0; names && names[i]; i++) {
+		printf("  %s\n", names[i]);
+		free(names[i]);
+	}
+	free(names);
+	describe = agent_describe();
+	if (!describe)
+		return EXIT_INFRA;
+	puts("workloads:");
+	json_array_foreach(json_object_get(describe, "workloads"), i, w) {
+		json_t *q;
+		size_t j;
+
+		printf("  %-16s %s\n", json_string_value(json_object_get(w, "name")), json_string_value(json_object_get(w, "summary")));
+		if (!opt.verbose)
+			continue;
+		json_array_foreach(json_object_get(w, "params"), j, q)
+			printf("    param.%-14s %s (default %s)\n", json_string_value(json_object_get(q, "name")),
+			       json_string_value(json_object_get(q, "help")), json_string_value(json_object_get(q, "default")));
+		json_array_foreach(json_object_get(w, "metrics"), j, q)
+			printf("    %-20s %s [%s, %s is better]\n", json_string_value(json_object_get(q, "name")),
+			       json_string_value(json_object_get(q, "summary")), json_string_value(json_object_get(q, "unit")),
+			       json_string_value(json_object_get(q, "direction")));
+	}
+	json_decref(describe);
+	return EXIT_OK;
+}
+
+static const struct command {
+	const char *name, *args, *summary;
+	int (*fn)(int argc, char **argv);
+} commands[] = {
+	{ "run", "PLAN", "carry out a plan: build, boot, measure, report", cmd_run },
+	{ "test", "PLAN", "carry out a plan as a test (KTAP)", cmd_test },
+	{ "report", "[RUN]", "table, summary and plots of a stored run", cmd_report },
+	{ "plots", "[RUN]", "draw a stored run's plots again", cmd_plots },
+	{ "compare", "A B", "compare two runs, or two kernels of one", cmd_compare },
+	{ "kernel", "...", "list, build, config, tree, export: see `shbench kernel --help`", cmd_kernel },
+	{ "list", "[PLAN]", "plans, kernels, workloads, or the cells of a plan", cmd_list },
+	{ "shell", "KERNEL", "interactive shell in a guest with the trees mounted", cmd_shell },
+	{ "doctor", "", "what is there, what is missing, what a run will take", cmd_doctor },
+};
+
+static void usage(FILE *f)
+{
+	fputs("Usage: shbench COMMAND [OPTION...]\n"
+	      "Measures what reflinked containers cost in page cache, on real kernels, in virtual machines.\n\n", f);
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		fprintf(f, "  %-8s %-10s %s\n", commands[i].name, commands[i].args, commands[i].summary);
+	fprintf(f, "\n`shbench COMMAND --help` tells the options; all know -q and --json.\n%s\n", exit_codes);
+}
+
+int main(int argc, char **argv)
+{
+	const char *names[ARRAY_SIZE(commands) + 1] = {};
+	char *near, *title;
+	int ret;
+
+	argp_err_exit_status = EXIT_USAGE;
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (argc < 2) {
+		usage(stderr);
+		return EXIT_USAGE;
+	}
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "help")) {
+		usage(stdout);
+		return EXIT_OK;
+	}
+	interrupts_install();
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+		names[i] = commands[i].name;
+		if (strcmp(argv[1], commands[i].name))
+			continue;
+		/* argp names the program in its messages. */
+		title = xasprintf("shbench %s", argv[1]);
+		argv[1] = title;
+		ret = commands[i].fn(argc - 1, argv + 1);
+		free(title);
+		return ret;
+	}
+	near = near_misses(argv[1], names);
+	err("no command '%s'%s; `shbench --help` lists them", argv[1], near);
+	free(near);
+	return EXIT_USAGE;
+}
