@@ -56,7 +56,77 @@ $(B)/tests-san/%: tests/unit/%.c $(SAN_OBJ)
 	$(CC) $(HOST_CFLAGS) $(SAN) -Itests -MMD -MP -o $@ $< $(SAN_OBJ) -lcmocka $(HOST_LIBS)
 
 .PHONY: tests
-tests: $(TESTS) $(SAN_TESTS) $(B)/fake-qemu
+tests: $(TESTS) $(SAN_TESTS) $(B)/fake-qemu $(B)/agent
+
+# --- what people type -----------------------------------------------------------------------------------------------------
+# Packages come first and nothing may be compiled before them, so these targets call make again for the rest.
+J := -j$(shell nproc)
+PLAN ?= quick
+KERNEL ?= base
+RUN ?= last
+TOTALS := $(B)/totals
+
+.PHONY: help
+help:
+	@echo 'make bench         set up, build the kernels, measure (PLAN=quick), table and plots in results/runs/'
+	@echo 'make check         all tests: unit tests, then boots (first time: builds kernels)'
+	@echo 'make check-unit    unit tests only, plain and with ASan and UBSan; no VM'
+	@echo 'make check-vm      boots only'
+	@echo 'make plots         draw the plots of a stored run again (RUN=last), without a VM'
+	@echo 'make doctor        what is there, what is missing, how long a run will take'
+	@echo 'make shell         a shell in a guest with the trees mounted (KERNEL=base)'
+	@echo 'make deps          install missing packages (as root), or say which'
+	@echo 'make all           only compile'
+
+.PHONY: deps
+deps:
+	@sh harness/deps.sh
+
+.PHONY: bench
+bench: deps
+	@$(MAKE) --no-print-directory $(J) all
+	./shbench run $(PLAN)
+
+.PHONY: check-unit
+check-unit: deps
+	@$(MAKE) --no-print-directory $(J) all tests
+	@rm -f $(TOTALS)
+	@tests/run.sh --totals $(TOTALS) $(TESTS) $(SAN_TESTS)
+	@tests/run.sh --sum $(TOTALS)
+
+.PHONY: check-vm
+check-vm: deps
+	@$(MAKE) --no-print-directory $(J) all tests
+	@rm -f $(TOTALS)
+	@$(MAKE) --no-print-directory vm-tests
+	@tests/run.sh --sum $(TOTALS)
+
+.PHONY: vm-tests
+vm-tests:
+	tests/run.sh --totals $(TOTALS) "./shbench test smoke"
+
+# All tests are run even when some fail; the sum decides.
+.PHONY: check
+check: deps
+	@$(MAKE) --no-print-directory $(J) all tests
+	@rm -f $(TOTALS)
+	-@tests/run.sh --totals $(TOTALS) $(TESTS) $(SAN_TESTS)
+	-@$(MAKE) --no-print-directory vm-tests
+	@tests/run.sh --sum $(TOTALS)
+
+.PHONY: plots
+plots:
+	./shbench plots $(RUN)
+
+.PHONY: doctor
+doctor:
+	@[ -x shbench ] || $(MAKE) --no-print-directory $(J) all
+	@./shbench doctor
+
+.PHONY: shell
+shell: deps
+	@$(MAKE) --no-print-directory $(J) all
+	./shbench shell $(KERNEL)
 
 .PHONY: clean
 clean:

@@ -691,11 +691,7 @@ static bool same_boot(const json_t *a, const json_t *b)
 	return true;
 }
 
-/*
- * The icount lane's check of itself: every pair of boots with the same inputs (a selfcheck cell, or two labels of one kernel) must
- * have given identical numbers. If one pair does not, the cells of that section are invalid. Returns how many pairs were compared.
- */
-static unsigned int check_determinism(json_t *cells)
+unsigned int run_check_determinism(json_t *cells)
 {
 	unsigned int pairs = 0;
 	json_t *a, *b, *c;
@@ -742,7 +738,7 @@ static json_t *assemble(struct session *s, bool complete)
 			json_array_append_new(missing, json_string(s->cells[i].id));
 		free(p);
 	}
-	pairs = check_determinism(cells);
+	pairs = run_check_determinism(cells);
 	if (getloadavg(after, 3) < 0)
 		after[0] = after[1] = after[2] = NAN;
 	json_object_set_new(host, "loadavg_before", loads(s->load_before));
