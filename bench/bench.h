@@ -11,7 +11,7 @@
  *  "kernels":[{"label":"base","name":"base","id":"...","release":"...","source":"...","series_hash":"","config_hash":"...","compiler":"..."}],
  *  "baseline":"base",
  *  "workloads":[{"name":"fault","summary":"...","metrics":[{"name":"fault","unit":"ns","direction":"lower|higher|info",
- *                "rel_delta":0.02,"abs_floor":20,"summary":"..."}],"params":[{"name","default","help"}]}],
+ *                "rel_delta":0.02,"abs_floor":20,"wall_delta":0.3,"summary":"..."}],"params":[{"name","default","help"}]}],
  *  "cells":[{"id":"<12 hex>","section":"fault-xfs","kernel":"base","workload":"fault","lane":"wall|icount","fs":"xfs","mode":"reflink",
  *            "image":"synthetic","image_hash":"...","image_note":"","params":{"n":"1,2,5"},"mem_mb":2048,"cpus":2,
  *            "boot":0,"perturbation":0,"seed":42,
@@ -26,6 +26,10 @@
  * workload, lane, fs, mode, image, params, metric and coordinates x. A histogram metric yields three derived series: NAME.p50, NAME.p99,
  * NAME.mean (p99.9 is shown, not judged). Within one boot several samples of one series are reduced to their median: the boot is the
  * unit of replication. Only cells with verdict "passed" count; a comparison that misses its counterpart is "invalid".
+ *
+ * A metric's "wall_delta" is optional: the smallest relevant change of a time in the wall lane. Without it that is rel_delta, but
+ * at least 25 % under TCG and 5 % under KVM (the tail, .p99, twice that); counts (unit "pages" or "bytes") always use rel_delta.
+ * docs/measuring.md says how verdicts come about.
  */
 #ifndef SHCACHE_BENCH_H
 #define SHCACHE_BENCH_H
@@ -42,8 +46,13 @@ double stat_median(const double *v, size_t n);
 double stat_mann_whitney(const double *a, size_t n, const double *b, size_t m);
 /* Exact two-sided p of Wilcoxon's signed-rank on paired differences (zeros dropped), n <= 25 exact. */
 double stat_wilcoxon(const double *d, size_t n);
-/* Hodges-Lehmann shift b - a with a confidence interval at level conf from the U distribution; ci may be NULL. Returns the estimate. */
+/*
+ * Hodges-Lehmann shift b - a with a confidence interval of at least level conf from the U distribution; ci may be NULL, and is NaN
+ * where so few values cannot give that level. Returns the estimate.
+ */
 double stat_hodges_lehmann(const double *a, size_t n, const double *b, size_t m, double conf, double ci[2]);
+/* The same for paired differences: median of the Walsh averages, interval from the signed-rank distribution. */
+double stat_hodges_lehmann_paired(const double *d, size_t n, double conf, double ci[2]);
 /* Holm's step-down: adjusts p[0..n) in place. */
 void stat_holm(double *p, size_t n);
 /* Slope and intercept by Theil-Sen with a confidence interval of the slope (Kendall/Sen 1968). -EINVAL if n < 2 or x is constant. */
@@ -65,10 +74,12 @@ enum verdict { V_IMPROVED, V_REGRESSED, V_UNCHANGED, V_INCONCLUSIVE, V_INVALID, 
 const char *verdict_name(enum verdict v);
 
 struct cmp_row {
-	char *workload, *lane, *fs, *mode, *image, *metric, *coords, *unit;
+	char *section, *workload, *lane, *fs, *mode, *image, *metric, *coords, *unit;
+	bool family;			/* metric "(all)": a whole workload's times in the wall lane, pooled */
 	double base, cand;		/* medians over boots */
-	double rel;			/* (cand - base) / base */
-	double ci[2];			/* of rel; NaN if there is none */
+	double rel;			/* (cand - base) / base; wall-lane times: the Hodges-Lehmann estimate of it */
+	double ci[2];			/* of rel: 90 % interval, or lowest and highest where every pair is exact; NaN if there is none */
+	double delta;			/* smallest relevant change that rel was held against */
 	double p;			/* Holm-adjusted; NaN if not tested */
 	unsigned int nb, nc;		/* boots */
 	enum verdict verdict;
@@ -81,19 +92,29 @@ struct comparison {
 	struct cmp_row *rows;
 	size_t nr;
 	size_t count[6];		/* by verdict */
+	size_t failed;			/* cells of the two kernels that failed, panicked, hung ... */
 	char *refused;			/* not NULL: the two can't be compared (accelerator, config, QEMU, schema), and why */
 };
 
 /*
  * Compares two kernels of one document, or of two (doc_b != doc_a). Lane rules:
  *  wall      verdict needs Holm-adjusted p < 0.01 and a CI beyond the smallest relevant change; unchanged needs the CI inside it (an
- *            equivalence shown, not assumed); else inconclusive, with the number of boots that could decide
+ *            equivalence shown, not assumed); else inconclusive, with the number of boots that could decide. One row more for each
+ *            workload pools all of its times, which shows equivalence from fewer boots. Counts (unit "pages" or "bytes") are judged
+ *            exactly: unchanged if no pair of boots differs relevantly, changed if all do, the same way; inconclusive when mixed
  *  icount    exact: paired by perturbation; regressed if the median relative change exceeds the metric's rel_delta and all agree in sign;
- *            else unchanged; footprint metrics (unit "pages" or "bytes") in the icount lane: any difference counts
- * Different config hash, accelerator or QEMU version between the two is refused unless force.
+ *            else unchanged; counts (unit "pages" or "bytes") in the icount lane: any difference above the metric's abs_floor counts
+ * Different config hash, accelerator or QEMU version between two documents is refused unless force; within one document the configs
+ * may differ (a series brings its own option) and the summary says so.
+ * Returns 0, or -ENOENT (printed) if a document has no such kernel.
  */
 int compare(const json_t *doc_a, const char *label_a, const json_t *doc_b, const char *label_b, bool force, struct comparison *out);
 void comparison_free(struct comparison *c);
+/*
+ * One verdict for a whole lane: the worst of invalid, regressed, improved if there is any; unchanged if every count and every
+ * workload's pooled times (wall) or every row (icount) was shown to be; else inconclusive. V_INFO if the lane has no rows.
+ */
+enum verdict comparison_lane(const struct comparison *c, const char *lane);
 /* 0, 1 (regressed or a cell failed), 3 (invalid), 4 (inconclusive, if strict) */
 int comparison_exit(const struct comparison *c, bool strict);
 
