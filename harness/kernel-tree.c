@@ -261,6 +261,35 @@ static int replace_series(const struct kernel_spec *s, const char *from)
 	return ret;
 }
 
+/*
+ * Writes the commits as patches into the directory to. The objects are read through our own repository, so that no setting of
+ * the user's shows; the work tree is there for its .gitattributes, which decide what function a hunk is said to be in.
+ */
+static int format_patches(const char *dir, const char *to)
+{
+	char *objects = TREE_LINE(dir, "rev-parse", "--path-format=absolute", "--git-path", "objects");
+	char *base = TREE_LINE(dir, "rev-parse", BASE_TAG "^{commit}"), *head = TREE_LINE(dir, "rev-parse", "HEAD");
+	char *range = base && head ? xasprintf("%s..%s", base, head) : NULL;
+	struct git g = { .dir = source_repo(), .work = dir, .objects = objects };
+	struct buf said = {};
+	int ret = -EIO;
+
+	if (g.dir && objects && range)
+		ret = GIT(&g, NULL, &said, "format-patch", "-q", "--no-signature", "--zero-commit", "-N", "--no-cover-letter",
+			  "--no-base", "--no-thread", "--diff-algorithm=histogram", "--abbrev=12", "--stat=72", "-M", "-o", to,
+			  range);
+	if (ret > 0)
+		ret = -EIO;
+	if (ret && ret != -EINTR)
+		err("%s: git format-patch: %.*s", dir, said.s ? (int)strcspn(said.s, "\n") : 6, said.s ? said.s : "failed");
+	buf_free(&said);
+	free(objects);
+	free(base);
+	free(head);
+	free(range);
+	return ret;
+}
+
 int kernel_export(const struct kernel_spec *s, const char *dir)
 {
 	char *tmp;
@@ -288,10 +317,7 @@ int kernel_export(const struct kernel_spec *s, const char *dir)
 		free(tmp);
 		return ret;
 	}
-	ret = TREE_GIT(dir, NULL, "git format-patch", "format-patch", "-q", "--no-signature", "--zero-commit", "-N",
-		       "--subject-prefix=PATCH", "--no-base", "--no-cover-letter", "--no-thread", "--no-attach", "--no-notes",
-		       "--no-binary", "--no-color", "--no-ext-diff", "--diff-algorithm=histogram", "--src-prefix=a/",
-		       "--dst-prefix=b/", "--abbrev=12", "--stat=72", "-M", "-o", tmp, BASE_TAG "..HEAD");
+	ret = format_patches(dir, tmp);
 	if (!ret)
 		ret = replace_series(s, tmp);
 	remove_tree(tmp);

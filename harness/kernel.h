@@ -42,7 +42,7 @@ struct kernel_build {
 /*
  * Makes sure that the kernel NAME exists in the cache and describes it. Shows a progress bar while building. Errors have been
  * printed (first error line of the build, path of the whole log). Returns 0, -EINVAL (spec: file:line said), -ENOENT (no
- * such kernel; near misses said), -EIO (build failed), -EINTR.
+ * such kernel; near misses said), -ENOPKG (a package is missing; said which), -EIO (build failed), -EINTR, other -errno.
  * Two processes that build the same id at once: the second waits for the first (lock file).
  */
 int kernel_get(const char *name, struct kernel_build *out);
