@@ -166,7 +166,8 @@ static void report_miss(const struct config_want *w, const char *has, void *arg)
 	int ret = 0;
 
 	if (strcmp(w->value, "n"))
-		ret = GIT(&g, &out, NULL, "grep", "-q", "-E", "-e", pattern, c->src->commit, "--", "*Kconfig*");
+		ret = GIT(&g, &out, NULL, "grep", "-q", "-E", "-e", pattern,
+			  c->src->tree ? c->src->tree : c->src->commit, "--", "*Kconfig*");
 	if (ret == 1 && !*out.s)
 		why = "; this source has no such symbol";
 	else if (!strcmp(has, "n"))
@@ -245,8 +246,8 @@ void build_dirs_free(struct build_dirs *d)
 	d->lock = -1;
 }
 
-/* Brings the files of the build tree to the given git tree. Only what differs is written, so that times stay true. */
-static int sync_tree(const struct build_dirs *d, const struct source *src, const char *tree)
+/* Brings the files of the build tree to the source's git tree. Only what differs is written, so that times stay true. */
+static int sync_tree(const struct build_dirs *d, const struct source *src)
 {
 	struct git g = { .dir = source_repo(), .work = d->src, .index = d->index, .objects = src->objects };
 	char *stale = xasprintf("%s.lock", d->index);
@@ -269,7 +270,7 @@ static int sync_tree(const struct build_dirs *d, const struct source *src, const
 		err("%s: %s", d->src, strerror(-ret));
 		return ret;
 	}
-	ret = GIT(&g, NULL, &said, "read-tree", "--reset", "-u", tree);
+	ret = GIT(&g, NULL, &said, "read-tree", "--reset", "-u", src->tree);
 	if (ret > 0) {
 		chomp(said.s);
 		err("%s: cannot write the source tree: %s", d->src, said.s);
@@ -399,22 +400,21 @@ static int configure(const struct kernel_spec *s, const struct source *src, cons
 	return misses ? -EINVAL : 0;
 }
 
-int build_configure(const struct kernel_spec *s, const struct source *src, const struct series *ser,
+int build_configure(const struct kernel_spec *s, struct source *src, const struct series *ser,
 		    const struct config_wants *w, const char *log, struct build_dirs *d)
 {
-	char *tree, *mark, *lock_name;
+	char *mark, *lock_name;
 	int ret = check_tools();
 
 	if (ret)
 		return ret;
-	ret = series_apply(ser, src, &tree);
+	ret = series_apply(ser, src);
 	if (ret)
 		return ret;
 	lock_name = xasprintf("build-%s", d->key);
 	d->lock = lock_take(lock_name, s->asked);
 	free(lock_name);
-	ret = d->lock < 0 ? d->lock : sync_tree(d, src, tree);
-	free(tree);
+	ret = d->lock < 0 ? d->lock : sync_tree(d, src);
 	if (ret)
 		return ret;
 	mark = unfinished_mark(d);

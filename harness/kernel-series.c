@@ -263,14 +263,15 @@ static void explain(const char *patch, const char *said, const struct git *g)
 	strv_free(&lines);
 }
 
-int series_apply(const struct series *ser, const struct source *src, char **tree)
+int series_apply(const struct series *ser, struct source *src)
 {
 	char *dir = cache_path("trees/apply-XXXXXX"), *index, *start = xasprintf("%s^{tree}", src->commit);
 	struct git g = { .dir = source_repo(), .objects = src->objects };
 	struct buf said = {};
 	int ret = 0;
 
-	*tree = NULL;
+	free(src->tree);
+	src->tree = NULL;
 	if (!g.dir || !mkdtemp(dir)) {
 		ret = g.dir ? -errno : -EIO;
 		err("%s: %s", dir, strerror(-ret));
@@ -296,8 +297,8 @@ int series_apply(const struct series *ser, const struct source *src, char **tree
 			goto out;
 	}
 	progress(-1, 0, " ");
-	*tree = GIT_LINE(&g, "write-tree");
-	if (*tree)
+	src->tree = GIT_LINE(&g, "write-tree");
+	if (src->tree)
 		goto out;
 failed:
 	ret = interrupted() ? -EINTR : -EIO;

@@ -27,21 +27,14 @@ static const char *const git_variables[] = {
 	"GIT_COMMON_DIR", "GIT_NAMESPACE", "GIT_CONFIG_PARAMETERS", "GIT_CONFIG_COUNT", "GIT_DEFAULT_HASH",
 };
 
-struct collect {
-	struct buf *b;
-};
-
 static void collect_line(const char *line, void *arg)
 {
-	struct collect *c = arg;
-
-	buf_printf(c->b, "%s\n", line);
+	buf_printf(arg, "%s\n", line);
 }
 
 int git_run(const struct git *g, struct buf *out, struct buf *said, const char *const *argv)
 {
 	struct strv args = {}, env = {};
-	struct collect collect = { said };
 	struct run_opts ro = { .cwd = g->work ? g->work : g->cwd, .out = out };
 	int ret;
 
@@ -81,7 +74,7 @@ int git_run(const struct git *g, struct buf *out, struct buf *said, const char *
 	ro.env = (const char *const *)env.v;
 	if (said) {
 		ro.line = collect_line;
-		ro.arg = &collect;
+		ro.arg = said;
 	} else if (out) {
 		ro.log = "/dev/null";
 	}
@@ -412,14 +405,18 @@ static int ref_identify(const struct kernel_spec *s, struct source *src)
 
 	top = file_exists(s->source) ? GIT_LINE(&g, "rev-parse", "--git-dir") : NULL;
 	if (!top) {
-		err("%s:%u: no git repository at %s", s->file, s->source_line, s->source);
 		free(what);
+		if (interrupted())
+			return -EINTR;
+		err("%s:%u: no git repository at %s", s->file, s->source_line, s->source);
 		return -ENOENT;
 	}
 	free(top);
 	src->commit = GIT_LINE(&g, "rev-parse", "-q", "--verify", "--end-of-options", what);
 	free(what);
 	if (!src->commit) {
+		if (interrupted())
+			return -EINTR;
 		err("%s:%u: no commit \"%s\" in %s", s->file, s->source_line, s->ref, s->source);
 		return -ENOENT;
 	}
@@ -537,6 +534,7 @@ void source_free(struct source *src)
 	free(src->version);
 	free(src->tarball);
 	free(src->commit);
+	free(src->tree);
 	free(src->objects);
 	memset(src, 0, sizeof(*src));
 }

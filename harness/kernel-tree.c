@@ -67,7 +67,7 @@ static int fill_tree(const struct kernel_spec *s, const struct source *src, cons
 	}
 	buf_free(&said);
 	if (!ret)
-		ret = TREE_GIT(dir, NULL, "cannot check out the source", "checkout", "-q", "-b", s->name, src->commit);
+		ret = TREE_GIT(dir, NULL, "cannot check out the source", "checkout", "-q", "-B", s->name, src->commit);
 	if (!ret)
 		ret = TREE_GIT(dir, NULL, "cannot mark the base", "tag", "-f", BASE_TAG, src->commit);
 	if (!ret)
@@ -88,7 +88,6 @@ int kernel_tree(const struct kernel_spec *s, const char *dir)
 {
 	struct source src = {};
 	struct series ser = {};
-	char *tree = NULL;
 	bool existed = file_exists(dir);
 	int ret;
 
@@ -107,7 +106,7 @@ int kernel_tree(const struct kernel_spec *s, const char *dir)
 		ret = source_import(s, &src);
 	/* Says better than git am what is wrong with a patch, and before anything is written. */
 	if (!ret)
-		ret = series_apply(&ser, &src, &tree);
+		ret = series_apply(&ser, &src);
 	if (!ret) {
 		ret = fill_tree(s, &src, &ser, dir);
 		if (ret) {
@@ -118,7 +117,6 @@ int kernel_tree(const struct kernel_spec *s, const char *dir)
 	}
 	if (!ret)
 		note("%s: %zu patches on top of tag " BASE_TAG, dir, ser.patch.n);
-	free(tree);
 	source_free(&src);
 	series_free(&ser);
 	return ret;

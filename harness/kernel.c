@@ -168,8 +168,6 @@ static bool cached(const struct ident *k, struct kernel_build *out)
 		out->bzimage = image;
 		out->cached = true;
 	} else {
-		if (file_exists(k->dir) && !interrupted())
-			note("%s: damaged, will be built again", k->dir);
 		free(image);
 	}
 	json_decref(j);
@@ -235,7 +233,7 @@ static int write_build_json(const struct ident *k, const char *entry, const char
 }
 
 /* Has make built it, fills the entry's directory. */
-static int build_into(const struct ident *k, const char *entry, double start)
+static int build_into(struct ident *k, const char *entry, double start)
 {
 	char *log = cache_path("log/kernel-%s.log", k->id), *config = NULL, *release = NULL, *path, hash[65];
 	struct build_dirs d;
@@ -302,6 +300,8 @@ static int make_entry(struct ident *k)
 	double start = now_s();
 	int ret;
 
+	if (file_exists(k->dir))
+		note("%s: damaged, will be built again", k->dir);
 	ret = remove_tree(tmp);
 	if (!ret)
 		ret = mkdir_p(tmp);
@@ -498,9 +498,11 @@ static int cmd_config(int argc, char **argv)
 			err("%s: %s", path, strerror(-ret));
 			goto out;
 		}
-		misses = build_report_misses(&k.spec, &k.source, &k.wants, text);
+		ret = series_apply(&k.series, &k.source);
+		misses = ret ? 0 : build_report_misses(&k.spec, &k.source, &k.wants, text);
 		free(text);
-		ret = misses ? -EINVAL : 0;
+		if (misses)
+			ret = -EINVAL;
 	} else {
 		char *log = cache_path("log/kernel-%s.log", k.id);
 

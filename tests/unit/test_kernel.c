@@ -681,6 +681,12 @@ static void test_missing_symbols(void **state)
 	assert_int_equal(count_entries("cache/kernels"), 0);
 	assert_int_equal(CALL(cmd_kernel(2, (char *[]){ "config", "base", NULL })), EXIT_USAGE);
 	assert_said("CONFIG_ABSENT=y did not take");
+	/* A symbol that the series brings is one of this source. */
+	put("top/series/series", "0001-kconfig.patch\n");
+	put("top/series/0001-kconfig.patch", "--- a/mm/Kconfig\n+++ b/mm/Kconfig\n@@ -1,2 +1,4 @@\n config KNOWN_ABSENT\n \tbool\n"
+	    "+config ABSENT\n+\tbool\n");
+	assert_int_equal(CALL(kernel_get("cand", &b)), -EINVAL);
+	assert_said("CONFIG_ABSENT=y did not take in cand: it is not set; what it depends on is not set");
 	put("top/kernels/a.config", "CONFIG_A=y\nCONFIG_FORCED=y\n");
 	assert_int_equal(CALL(cmd_kernel(2, (char *[]){ "config", "base", NULL })), EXIT_OK);
 	assert_said("O-default/.config\n");
