@@ -74,6 +74,27 @@ double series_median(const struct series *s);
 bool series_is(const struct series *s, const char *workload, const char *metric);
 /* A coordinate as text, or def. */
 const char *series_coord(const struct series *s, const char *name, const char *def);
+/*
+ * Curves: series of one metric that differ only in one numeric coordinate, in its ascending order. rest is the text of the other
+ * coordinates.
+ */
+struct curve {
+	const struct series **s;
+	double *x;
+	size_t nr;
+	char *rest;
+};
+struct curve_set {
+	struct curve *c;
+	size_t nr;
+};
+void curves_collect(const struct series_set *set, const char *metric, const char *coord, struct curve_set *out);
+void curves_free(struct curve_set *set);
+/* Slope over all boots' values with its 95 % interval (NaN if there are too few points); -EINVAL without two different x. */
+int curve_slope(const struct curve *c, double *slope, double ci[2]);
+/* "4096", "64k", "1.5M": a number (powers of 1024); NaN if it is none. */
+double coord_number(const char *s);
+
 /* Counted in pages or bytes: exact, not a time. */
 bool unit_is_exact(const char *unit);
 /* The key of a cell's group: section, workload, lane, fs, mode, image, processors and parameters. */
@@ -90,6 +111,7 @@ enum cell_class cell_class(const char *verdict);
 /* Columns by alignment, one letter each: "lrr". Cells are added row by row. */
 struct table;
 struct table *table_new(const char *align, ...);	/* then one heading per column */
+void table_add_column(struct table *t, char align, const char *heading);	/* before the first cell */
 void table_cell(struct table *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 size_t table_rows(const struct table *t);
 /* Aligned with blanks, at most max rows (0: all); and as Markdown. Headings are always printed. */

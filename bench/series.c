@@ -134,8 +134,8 @@ int hist_from_json(const json_t *j, struct hist *h, const char **why)
 	return *why ? -EINVAL : 0;
 }
 
-/* "b=2 a=1" in sorted order: "a=1 b=2". */
-static char *coords_text(const json_t *x)
+/* All coordinates but one (NULL: all) in sorted order: "access=mmap n=10". */
+static char *coords_text(const json_t *x, const char *without)
 {
 	const char *names[32];
 	size_t n = 0, len = 0;
@@ -146,8 +146,8 @@ static char *coords_text(const json_t *x)
 	json_object_foreach((json_t *)x, k, v) {
 		size_t at = n;
 
-		if (n == BENCH_SIZE(names))
-			break;
+		if (n == BENCH_SIZE(names) || (without && !strcmp(k, without)))
+			continue;
 		for (; at && strcmp(names[at - 1], k) > 0; at--)
 			names[at] = names[at - 1];
 		names[at] = k;
@@ -194,7 +194,7 @@ struct gathered {
 
 static struct gather *gather_find(struct gathered *all, const char *metric, const json_t *x, bool hist)
 {
-	char *coords = coords_text(x);
+	char *coords = coords_text(x, NULL);
 	struct gather *g;
 
 	for (size_t i = 0; i < all->nr; i++) {
@@ -417,4 +417,98 @@ bool series_is(const struct series *s, const char *workload, const char *metric)
 const char *series_coord(const struct series *s, const char *name, const char *def)
 {
 	return json_str(s->x, name, def);
+}
+
+double coord_number(const char *s)
+{
+	static const char suffix[] = "kMG";
+	const char *k;
+	char *end;
+	double v;
+
+	if (!s || !*s)
+		return NAN;
+	v = strtod(s, &end);
+	k = *end ? strchr(suffix, *end == 'K' ? 'k' : *end) : NULL;
+	if (end == s || (*end && (!k || end[1])))
+		return NAN;
+	return k ? v * pow(1024, (double)(k - suffix) + 1) : v;
+}
+
+/* Do two series belong to one curve? */
+static bool same_curve(const struct series *a, const struct series *b)
+{
+	return !strcmp(a->kernel, b->kernel) && !strcmp(a->section, b->section) && !strcmp(a->workload, b->workload) &&
+	       !strcmp(a->lane, b->lane) && !strcmp(a->fs, b->fs) && !strcmp(a->mode, b->mode) && !strcmp(a->image, b->image);
+}
+
+static void curve_add(struct curve *c, const struct series *s, double x)
+{
+	size_t at = c->nr++;
+
+	c->s = bench_grow(c->s, c->nr * sizeof(*c->s));
+	c->x = bench_grow(c->x, c->nr * sizeof(*c->x));
+	for (; at && c->x[at - 1] > x; at--) {
+		c->s[at] = c->s[at - 1];
+		c->x[at] = c->x[at - 1];
+	}
+	c->s[at] = s;
+	c->x[at] = x;
+}
+
+void curves_collect(const struct series_set *set, const char *metric, const char *coord, struct curve_set *out)
+{
+	*out = (struct curve_set){};
+	for (size_t i = 0; i < set->nr; i++) {
+		const struct series *s = &set->s[i];
+		double x = coord_number(series_coord(s, coord, NULL));
+		struct curve *c = NULL;
+		char *rest;
+
+		if (!series_is(s, NULL, metric) || isnan(x))
+			continue;
+		rest = coords_text(s->x, coord);
+		for (size_t k = 0; k < out->nr && !c; k++)
+			if (same_curve(out->c[k].s[0], s) && !strcmp(out->c[k].rest, rest))
+				c = &out->c[k];
+		if (!c) {
+			out->c = bench_grow(out->c, (out->nr + 1) * sizeof(*out->c));
+			c = &out->c[out->nr++];
+			*c = (struct curve){ .rest = bench_strdup(rest) };
+		}
+		curve_add(c, s, x);
+		free(rest);
+	}
+}
+
+void curves_free(struct curve_set *set)
+{
+	for (size_t i = 0; i < set->nr; i++) {
+		free(set->c[i].s);
+		free(set->c[i].x);
+		free(set->c[i].rest);
+	}
+	free(set->c);
+	*set = (struct curve_set){};
+}
+
+int curve_slope(const struct curve *c, double *slope, double ci[2])
+{
+	size_t n = 0, total = 0;
+	double *x, *y, icept;
+	int ret;
+
+	for (size_t i = 0; i < c->nr; i++)
+		total += c->s[i]->nr;
+	x = bench_alloc(total * sizeof(*x));
+	y = bench_alloc(total * sizeof(*y));
+	for (size_t i = 0; i < c->nr; i++)
+		for (size_t k = 0; k < c->s[i]->nr; k++) {
+			x[n] = c->x[i];
+			y[n++] = c->s[i]->v[k].v;
+		}
+	ret = stat_theil_sen(x, y, n, 0.95, slope, &icept, ci);
+	free(x);
+	free(y);
+	return ret;
 }

@@ -98,6 +98,14 @@ struct table *table_new(const char *align, ...)
 	return t;
 }
 
+void table_add_column(struct table *t, char align, const char *heading)
+{
+	t->align = bench_grow(t->align, t->cols + 2);
+	t->align[t->cols++] = align;
+	t->align[t->cols] = '\0';
+	table_add(t, bench_strdup(heading));
+}
+
 void table_cell(struct table *t, const char *fmt, ...)
 {
 	va_list ap;

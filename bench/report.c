@@ -1,0 +1,829 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Reports: a short table for the terminal, summary.md for a CI job page or a cover letter, and JSON for programs. All are made from
+ * the stored document alone and hold nothing that depends on when or where they are made.
+ */
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+#include "bench-util.h"
+
+#define TERMINAL_LINES	25
+/* Longest table in the summary; the rest is in run.json. */
+#define SUMMARY_ROWS	60
+
+/* --- terminal ------------------------------------------------------------------------------------------------------------- */
+
+static const char *const verdict_colour[] = { "\033[32m", "\033[1;31m", "", "\033[33m", "\033[1;35m", "" };
+
+/* Which rows people want to see first. */
+static int rank(const struct cmp_row *r)
+{
+	static const int order[] = { 2, 0, 4, 3, 1, 5 };
+
+	return order[r->verdict] * 2 + !r->family;
+}
+
+static int cmp_rows(const void *a, const void *b)
+{
+	const struct cmp_row *x = *(const struct cmp_row *const *)a, *y = *(const struct cmp_row *const *)b;
+
+	if (rank(x) != rank(y))
+		return rank(x) < rank(y) ? -1 : 1;
+	if ((x->verdict == V_REGRESSED || x->verdict == V_IMPROVED) && fabs(x->rel) != fabs(y->rel))
+		return fabs(x->rel) > fabs(y->rel) ? -1 : 1;
+	return (x > y) - (x < y);
+}
+
+/* Pointers to the rows to be shown, in order; all: also what did not change. */
+static const struct cmp_row **rows_to_show(const struct comparison *c, bool all, size_t *nr)
+{
+	const struct cmp_row **r = bench_alloc((c->nr + 1) * sizeof(*r));
+
+	*nr = 0;
+	for (size_t i = 0; i < c->nr; i++)
+		if (all || c->rows[i].verdict == V_REGRESSED || c->rows[i].verdict == V_IMPROVED || c->rows[i].verdict == V_INVALID)
+			r[(*nr)++] = &c->rows[i];
+	if (*nr)
+		qsort(r, *nr, sizeof(*r), cmp_rows);
+	return r;
+}
+
+/* "xfs reflink synthetic", as short as the row allows. */
+static char *row_place(const struct cmp_row *r)
+{
+	if (!*r->fs)
+		return bench_strdup("(all)");
+	return bench_printf("%s/%s/%s", r->fs, r->mode, r->image);
+}
+
+static struct table *rows_table(const struct cmp_row *const *rows, size_t nr, bool color)
+{
+	struct table *t = table_new("llllrrrll", "workload", "where", "metric", "at", "base", "new", "delta", "interval", "verdict");
+
+	for (size_t i = 0; i < nr; i++) {
+		const struct cmp_row *r = rows[i];
+		char *place = row_place(r);
+
+		table_cell(t, "%s/%s", r->workload, r->lane);
+		table_cell(t, "%s", place);
+		table_cell(t, "%s", r->metric);
+		table_cell(t, "%s", r->coords);
+		table_cell(t, "%s", show_value(r->base, r->unit, r->lane));
+		table_cell(t, "%s", show_value(r->cand, r->unit, r->lane));
+		table_cell(t, "%s", show_percent(r->rel));
+		table_cell(t, "%s", show_interval(r->ci));
+		table_cell(t, "%s%s%s%s%s", color ? verdict_colour[r->verdict] : "", verdict_name(r->verdict), r->why ? ": " : "",
+			   r->why ? r->why : "", color && *verdict_colour[r->verdict] ? "\033[0m" : "");
+		free(place);
+	}
+	return t;
+}
+
+/* How many rows of a lane have each verdict. */
+static void lane_counts(const struct comparison *c, const char *lane, size_t count[6])
+{
+	memset(count, 0, 6 * sizeof(*count));
+	for (size_t i = 0; i < c->nr; i++)
+		if (!strcmp(c->rows[i].lane, lane))
+			count[c->rows[i].verdict]++;
+}
+
+static const char *const lanes[] = { "icount", "wall" };
+
+/* "3 unchanged, 1 regressed" */
+static void print_counts(FILE *f, const size_t count[6])
+{
+	static const enum verdict order[] = { V_REGRESSED, V_INVALID, V_IMPROVED, V_UNCHANGED, V_INCONCLUSIVE };
+	const char *sep = "";
+
+	for (size_t i = 0; i < BENCH_SIZE(order); i++)
+		if (count[order[i]]) {
+			fprintf(f, "%s%zu %s", sep, count[order[i]], verdict_name(order[i]));
+			sep = ", ";
+		}
+}
+
+static size_t print_lane_lines(FILE *f, const struct comparison *c, bool color)
+{
+	size_t lines = 0, count[6];
+
+	for (size_t l = 0; l < BENCH_SIZE(lanes); l++) {
+		enum verdict v = comparison_lane(c, lanes[l]);
+
+		lane_counts(c, lanes[l], count);
+		if (v == V_INFO)
+			continue;
+		fprintf(f, "%s with %s, %s lane: %s%s%s (", c->base, c->cand, lanes[l], color ? verdict_colour[v] : "", verdict_name(v),
+			color && *verdict_colour[v] ? "\033[0m" : "");
+		print_counts(f, count);
+		fprintf(f, ")\n");
+		lines++;
+	}
+	return lines;
+}
+
+/* What more boots would settle: the largest family advice, or the first row's. One line or none. */
+static size_t print_advice(FILE *f, const struct comparison *c)
+{
+	const struct cmp_row *best = NULL;
+
+	for (size_t i = 0; i < c->nr; i++)
+		if (c->rows[i].verdict == V_INCONCLUSIVE && c->rows[i].why && (!best || (c->rows[i].family && !best->family)))
+			best = &c->rows[i];
+	if (!best)
+		return 0;
+	fprintf(f, "  inconclusive, for instance %s %s: %s\n", best->workload, best->metric, best->why);
+	return 1;
+}
+
+static size_t count_cells(const json_t *doc, enum cell_class class)
+{
+	const json_t *c;
+	size_t i, n = 0;
+
+	json_array_foreach(json_object_get(doc, "cells"), i, c)
+		n += cell_class(json_str(c, "verdict", "")) == class;
+	return n;
+}
+
+static size_t print_head(FILE *f, const json_t *doc)
+{
+	const json_t *q = json_object_get(doc, "qemu");
+	size_t failed = count_cells(doc, CELL_FAILED), invalid = count_cells(doc, CELL_INVALID), skipped = count_cells(doc, CELL_SKIPPED);
+
+	fprintf(f, "%s: %s, %s, %zu boots: %zu passed", json_str(doc, "id", "?"), json_str(q, "accel", "?"), json_str(q, "version", "?"),
+		json_array_size(json_object_get(doc, "cells")), count_cells(doc, CELL_PASSED));
+	if (failed)
+		fprintf(f, ", %zu failed", failed);
+	if (invalid)
+		fprintf(f, ", %zu invalid", invalid);
+	if (skipped)
+		fprintf(f, ", %zu skipped", skipped);
+	fputc('\n', f);
+	if (json_is_true(json_object_get(doc, "complete")))
+		return 1;
+	fprintf(f, "INCOMPLETE: the run was interrupted; what is below is from the boots that were finished\n");
+	return 2;
+}
+
+/* "1.25 [1.20, 1.31]", in MiB; "-" if there is no slope. */
+static void slope_cell(struct table *t, const struct curve *c)
+{
+	double slope, ci[2];
+
+	if (curve_slope(c, &slope, ci))
+		table_cell(t, "-");
+	else if (isnan(ci[0]))
+		table_cell(t, "%.2f", slope * BENCH_PAGE / 0x1p20);
+	else
+		table_cell(t, "%.2f [%.2f, %.2f]", slope * BENCH_PAGE / 0x1p20, ci[0] * BENCH_PAGE / 0x1p20, ci[1] * BENCH_PAGE / 0x1p20);
+}
+
+/* Memory per container more, one row for each kernel, file system, mode and access. */
+static struct table *marginal_table(const json_t *doc)
+{
+	struct table *t = table_new("lllllrrr", "kernel", "lane", "fs", "mode", "image, access", "first", "last", "MiB per container more");
+	struct series_set set;
+	struct curve_set curves;
+
+	series_collect(doc, NULL, &set);
+	curves_collect(&set, "unique_frames", "n", &curves);
+	for (size_t i = 0; i < curves.nr; i++) {
+		const struct curve *c = &curves.c[i];
+		const struct series *s = c->s[0];
+
+		table_cell(t, "%s", s->kernel);
+		table_cell(t, "%s", s->lane);
+		table_cell(t, "%s", s->fs);
+		table_cell(t, "%s", s->mode);
+		table_cell(t, "%s, %s", s->image, *c->rest ? c->rest : "-");
+		table_cell(t, "%.1f MiB at N=%.0f", series_median(s) * BENCH_PAGE / 0x1p20, c->x[0]);
+		table_cell(t, "%.1f MiB at N=%.0f", series_median(c->s[c->nr - 1]) * BENCH_PAGE / 0x1p20, c->x[c->nr - 1]);
+		slope_cell(t, c);
+	}
+	curves_free(&curves);
+	series_free(&set);
+	return t;
+}
+
+void report_terminal(FILE *f, const json_t *doc, const struct comparison *c, size_t nr_cmp, bool all, bool color)
+{
+	size_t used = print_head(f, doc), left;
+
+	if (!nr_cmp) {
+		struct table *t = marginal_table(doc);
+
+		if (table_rows(t))
+			table_print_text(f, t, all ? 0 : TERMINAL_LINES - used - 1);
+		table_free(t);
+		return;
+	}
+	for (size_t i = 0; i < nr_cmp; i++) {
+		const struct cmp_row **rows;
+		size_t nr, fit;
+
+		if (c[i].refused) {
+			fprintf(f, "%s with %s: not compared: %s\n", c[i].base, c[i].cand, c[i].refused);
+			used++;
+			continue;
+		}
+		used += print_lane_lines(f, &c[i], color);
+		used += print_advice(f, &c[i]);
+		/* The rest of the lines, shared among the comparisons that are still to come: each needs three for itself. */
+		left = TERMINAL_LINES > used ? (TERMINAL_LINES - used) / (nr_cmp - i) : 0;
+		left = nr_cmp - i > 1 && left > 3 ? left - 3 : left;
+		rows = rows_to_show(&c[i], all, &nr);
+		fit = all || nr + 1 <= left ? nr : left > 2 ? left - 2 : 0;
+		if (fit) {
+			struct table *t = rows_table(rows, fit, color);
+
+			table_print_text(f, t, 0);
+			used += fit + 1;
+			table_free(t);
+		}
+		if (fit < nr && used < TERMINAL_LINES) {
+			fprintf(f, "  ... and %zu more; all rows with --all, and in summary.md\n", nr - fit);
+			used++;
+		}
+		free(rows);
+	}
+}
+
+/* --- summary.md ------------------------------------------------------------------------------------------------------------ */
+
+static void print_row(FILE *f, const char *name, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+static void print_row(FILE *f, const char *name, const char *fmt, ...)
+{
+	va_list ap;
+
+	fprintf(f, "| %s | ", name);
+	va_start(ap, fmt);
+	vfprintf(f, fmt, ap);
+	va_end(ap);
+	fprintf(f, " |\n");
+}
+
+static char *load_text(const json_t *l)
+{
+	return bench_printf("%.2f", json_number_value(json_array_get(l, 0)));
+}
+
+static void summary_provenance(FILE *f, const json_t *doc)
+{
+	const json_t *plan = json_object_get(doc, "plan"), *host = json_object_get(doc, "host"), *q = json_object_get(doc, "qemu"), *k;
+	char *before = load_text(json_object_get(host, "loadavg_before")), *after = load_text(json_object_get(host, "loadavg_after"));
+	struct table *t = table_new("llllll", "kernel", "release", "build", "source", "series", "config");
+	size_t i;
+
+	fprintf(f, "## Provenance\n\n| | |\n|---|---|\n");
+	fprintf(f, "| command | `");
+	json_array_foreach(json_object_get(doc, "command"), i, k)
+		fprintf(f, "%s%s", i ? " " : "", json_is_string(k) ? json_string_value(k) : "?");
+	fprintf(f, "` |\n");
+	print_row(f, "made", "%s, harness %s", json_str(doc, "created", "?"), json_str(host, "harness", "?"));
+	print_row(f, "plan", "%s (%.12s), seed %.0f", json_str(plan, "name", "?"), json_str(plan, "hash", "?"), json_num(plan, "seed", 0));
+	print_row(f, "host", "%s, %.0f cores, %.1f GiB, %s; load %s before, %s after", json_str(host, "cpu", "?"), json_num(host, "cores", 0),
+		  json_num(host, "mem_kb", 0) / 0x1p20, json_str(host, "os", "?"), before, after);
+	print_row(f, "virtual machine", "%s, accelerator %s (%s)", json_str(q, "version", "?"), json_str(q, "accel", "?"),
+		  json_str(q, "accel_why", "?"));
+	print_row(f, "compiler", "%s", json_str(json_array_get(json_object_get(doc, "kernels"), 0), "compiler", "?"));
+	fputc('\n', f);
+	json_array_foreach(json_object_get(doc, "kernels"), i, k) {
+		const char *label = json_str(k, "label", "?"), *series = json_str(k, "series_hash", "");
+
+		table_cell(t, "%s%s", label, strcmp(label, json_str(doc, "baseline", "")) ? "" : " (baseline)");
+		table_cell(t, "%s", json_str(k, "release", "?"));
+		table_cell(t, "%.16s", json_str(k, "id", "?"));
+		table_cell(t, "%s", json_str(k, "source", "?"));
+		table_cell(t, "%s%.12s", *series ? "" : "none", series);
+		table_cell(t, "%.12s", json_str(k, "config_hash", "?"));
+	}
+	table_print_markdown(f, t);
+	table_free(t);
+	free(before);
+	free(after);
+}
+
+/* What people must know before they read a number. Each note once. */
+static void summary_notes(FILE *f, const json_t *doc)
+{
+	const char *note = json_str(json_object_get(doc, "plan"), "note", "");
+	bool icount = false, wall = false, tcg = !strcmp(json_str(json_object_get(doc, "qemu"), "accel", ""), "tcg");
+	json_t *said = json_object();
+	const json_t *c;
+	size_t i;
+
+	if (*note)
+		fprintf(f, "- %s\n", note);
+	json_array_foreach(json_object_get(doc, "cells"), i, c) {
+		const char *image = json_str(c, "image_note", "");
+
+		icount |= !strcmp(json_str(c, "lane", ""), "icount");
+		wall |= !strcmp(json_str(c, "lane", ""), "wall");
+		if (*image && !json_object_get(said, image)) {
+			fprintf(f, "- Image %s: %s.\n", json_str(c, "image", "?"), image);
+			json_object_set_new(said, image, json_true());
+		}
+	}
+	if (icount)
+		fprintf(f, "- Lane icount: one virtual CPU that is driven by an instruction counter; costs are guest instructions (insn), exact "
+			   "and repeatable. Instructions are not time: no caches, no TLB, no lock contention.\n");
+	if (wall)
+		fprintf(f, "- Lane wall: real time%s.\n",
+			tcg ? " under QEMU's translator (TCG), which tells an explosion from none, not nanoseconds of hardware" : "");
+	fputc('\n', f);
+	json_decref(said);
+}
+
+static bool kernel_configs_differ(const json_t *doc)
+{
+	const json_t *kernels = json_object_get(doc, "kernels"), *k;
+	size_t i;
+
+	json_array_foreach(kernels, i, k)
+		if (strcmp(json_str(k, "config_hash", ""), json_str(json_array_get(kernels, 0), "config_hash", "")))
+			return true;
+	return false;
+}
+
+static void summary_comparison(FILE *f, const struct comparison *c)
+{
+	static const char *const heads[] = { "improved", "regressed", "unchanged", "inconclusive", "invalid", "shown only" };
+	struct table *t;
+	const struct cmp_row **rows;
+	size_t nr, families = 0, count[6];
+
+	fprintf(f, "### %s with %s\n\n", c->base, c->cand);
+	if (c->refused) {
+		fprintf(f, "Not compared: %s.\n\n", c->refused);
+		return;
+	}
+	t = table_new("llrrrrrr", "lane", "verdict", heads[0], heads[1], heads[2], heads[3], heads[4], heads[5]);
+	for (size_t l = 0; l < BENCH_SIZE(lanes); l++) {
+		enum verdict v = comparison_lane(c, lanes[l]);
+
+		lane_counts(c, lanes[l], count);
+		if (v == V_INFO)
+			continue;
+		table_cell(t, "%s", lanes[l]);
+		table_cell(t, "**%s**", verdict_name(v));
+		for (size_t i = 0; i < BENCH_SIZE(count); i++)
+			table_cell(t, "%zu", count[i]);
+	}
+	table_print_markdown(f, t);
+	table_free(t);
+	t = table_new("lrrlll", "workload, wall lane, pooled", "boots", "change", "90 % interval", "held against", "verdict");
+	for (size_t i = 0; i < c->nr; i++) {
+		const struct cmp_row *r = &c->rows[i];
+
+		if (!r->family)
+			continue;
+		families++;
+		table_cell(t, "%s, %s", r->workload, r->coords);
+		table_cell(t, "%u + %u", r->nb, r->nc);
+		table_cell(t, "%s", show_percent(r->rel));
+		table_cell(t, "%s", show_interval(r->ci));
+		table_cell(t, "a factor of %.2f", 1 + r->delta);
+		table_cell(t, "%s%s%s", verdict_name(r->verdict), r->why ? ": " : "", r->why ? r->why : "");
+	}
+	if (families)
+		table_print_markdown(f, t);
+	table_free(t);
+	rows = rows_to_show(c, false, &nr);
+	if (nr) {
+		t = rows_table(rows, nr < SUMMARY_ROWS ? nr : SUMMARY_ROWS, false);
+		table_print_markdown(f, t);
+		table_free(t);
+		if (nr > SUMMARY_ROWS)
+			fprintf(f, "... and %zu more in run.json.\n\n", nr - SUMMARY_ROWS);
+	} else {
+		fprintf(f, "No row changed.\n\n");
+	}
+	free(rows);
+}
+
+/* Is the place the same but for the number of containers and the kernel? */
+static bool same_place(const struct curve *a, const struct curve *b)
+{
+	return !strcmp(a->s[0]->lane, b->s[0]->lane) && !strcmp(a->s[0]->fs, b->s[0]->fs) && !strcmp(a->s[0]->image, b->s[0]->image) &&
+	       !strcmp(a->s[0]->section, b->s[0]->section) && !strcmp(a->rest, b->rest);
+}
+
+/* One metric at the coordinates of a curve's point: same cell group and kernel, same coordinates; NaN if there is none. */
+static double same_point(const struct series_set *set, const struct series *like, const char *metric)
+{
+	for (size_t i = 0; i < set->nr; i++) {
+		const struct series *s = &set->s[i];
+
+		if (series_is(s, like->workload, metric) && !strcmp(s->kernel, like->kernel) && !strcmp(s->section, like->section) &&
+		    !strcmp(s->lane, like->lane) && !strcmp(s->fs, like->fs) && !strcmp(s->mode, like->mode) &&
+		    !strcmp(s->image, like->image) && (!strcmp(s->coords, like->coords) || !*s->coords))
+			return series_median(s);
+	}
+	return NAN;
+}
+
+/* Says from the numbers themselves whether the containers' pages are held once. */
+static const char *shared_word(double unique, double logical, double one_copy)
+{
+	if (unique <= 1.1 * one_copy)
+		return "yes";
+	if (unique < 0.9 * logical)
+		return "partly";
+	return "no";
+}
+
+static void summary_savings_rows(struct table *t, const struct series_set *set, const struct curve_set *curves, size_t at,
+				 const char *baseline)
+{
+	const struct curve *ref = NULL, *head = &curves->c[at];
+	double one = NAN, base;
+
+	for (size_t i = at; i < curves->nr; i++) {
+		const struct curve *c = &curves->c[i];
+		bool clone = !strcmp(c->s[0]->mode, "reflink") || !strcmp(c->s[0]->mode, "snapshot");
+
+		if (same_place(c, head) && clone && !strcmp(c->s[0]->kernel, baseline) &&
+		    (!ref || !strcmp(c->s[0]->mode, "reflink")))
+			ref = c;
+	}
+	base = ref ? series_median(ref->s[ref->nr - 1]) : NAN;
+	for (size_t i = at; i < curves->nr; i++) {
+		const struct curve *c = &curves->c[i];
+		const struct series *s = c->s[c->nr - 1];
+		double unique, logical;
+
+		if (!same_place(c, head))
+			continue;
+		unique = series_median(s);
+		logical = same_point(set, s, "logical_pages");
+		if (isnan(one))
+			one = same_point(set, s, "one_copy_pages");
+		table_cell(t, "%s", s->image);
+		table_cell(t, "%s, %s", s->fs, s->lane);
+		table_cell(t, "%s", s->coords);
+		table_cell(t, "%s, %s", s->kernel, s->mode);
+		table_cell(t, "%s", shared_word(unique, logical, one));
+		table_cell(t, "%.1f", unique * BENCH_PAGE / 0x1p20);
+		if (c == ref || isnan(base) || base == 0)
+			table_cell(t, "-");
+		else
+			table_cell(t, "%.1f", 100 * (1 - unique / base));
+	}
+	if (!isnan(one)) {
+		const struct series *s = head->s[head->nr - 1];
+
+		table_cell(t, "%s", s->image);
+		table_cell(t, "%s, %s", s->fs, s->lane);
+		table_cell(t, "%s", s->coords);
+		table_cell(t, "(one copy: the ideal)");
+		table_cell(t, "yes");
+		table_cell(t, "%.1f", one * BENCH_PAGE / 0x1p20);
+		if (isnan(base) || base == 0)
+			table_cell(t, "-");
+		else
+			table_cell(t, "%.1f", 100 * (1 - one / base));
+	}
+}
+
+/* MiB over N, one table for each place, with the slope. */
+static void summary_footprint_table(FILE *f, const struct curve_set *curves, size_t at)
+{
+	const struct curve *head = &curves->c[at];
+	struct table *t = table_new("l", "kernel, mode");
+
+	for (size_t k = 0; k < head->nr; k++) {
+		char *n = bench_printf("N=%.0f", head->x[k]);
+
+		table_add_column(t, 'r', n);
+		free(n);
+	}
+	table_add_column(t, 'r', "MiB per container more");
+	for (size_t i = at; i < curves->nr; i++) {
+		const struct curve *c = &curves->c[i];
+
+		if (!same_place(c, head))
+			continue;
+		table_cell(t, "%s, %s", c->s[0]->kernel, c->s[0]->mode);
+		for (size_t k = 0, j = 0; k < head->nr; k++) {
+			while (j < c->nr && c->x[j] < head->x[k])
+				j++;
+			if (j < c->nr && c->x[j] == head->x[k])
+				table_cell(t, "%.1f", series_median(c->s[j]) * BENCH_PAGE / 0x1p20);
+			else
+				table_cell(t, "-");
+		}
+		slope_cell(t, c);
+	}
+	fprintf(f, "%s, %s, lane %s%s%s: MiB of unique page frames that N containers hold in the page cache\n\n", head->s[0]->image,
+		head->s[0]->fs, head->s[0]->lane, *head->rest ? ", " : "", head->rest);
+	table_print_markdown(f, t);
+	table_free(t);
+}
+
+static void summary_footprint(FILE *f, const json_t *doc, const struct series_set *set)
+{
+	struct table *savings = table_new("lllllrr", "image", "file system, lane", "at", "kernel, mode", "shared", "MiB", "reduction %");
+	struct curve_set curves;
+
+	curves_collect(set, "unique_frames", "n", &curves);
+	if (curves.nr)
+		fprintf(f, "## Memory footprint against the number of containers\n\n");
+	for (size_t i = 0; i < curves.nr; i++) {
+		bool first = true;
+
+		for (size_t k = 0; k < i; k++)
+			first &= !same_place(&curves.c[k], &curves.c[i]);
+		if (!first)
+			continue;
+		summary_footprint_table(f, &curves, i);
+		summary_savings_rows(savings, set, &curves, i, json_str(doc, "baseline", ""));
+	}
+	if (curves.nr)
+		fprintf(f, "The slope is Theil-Sen's over all boots, with its 95 %% interval.\n\n");
+	if (table_rows(savings)) {
+		fprintf(f, "## Page cache shared or not\n\nAt the largest N. \"Shared\" is read off the numbers: yes if the frames are "
+			   "those of one copy (to 10 %%), no if they are those of N.\n\n");
+		table_print_markdown(f, savings);
+	}
+	table_free(savings);
+	curves_free(&curves);
+}
+
+struct chapter {
+	const char *workload, *title, *text;
+};
+
+static const struct chapter chapters[] = {
+	{ "fault", "Page fault latency by class", "" },
+	{ "read", "Reading", "" },
+	{ "cow", "COW break", "Cost of the first write to a shared extent, by way and number of sharers, and what it gains in frames." },
+	{ "copyup", "Overlay copy-up by file size", "" },
+	{ "start", "Container start", "The first container and the later ones." },
+	{ "pressure", "Under memory pressure", "" },
+	{ "fio", "fio", "" },
+};
+
+/* The base name of a series whose metric ends in ".p50", or NULL. */
+static char *hist_name(const struct series *s)
+{
+	size_t len = strlen(s->metric);
+
+	if (len < 5 || strcmp(s->metric + len - 4, ".p50"))
+		return NULL;
+	return bench_printf("%.*s", (int)(len - 4), s->metric);
+}
+
+static bool is_derived(const struct series *s)
+{
+	const char *dot = strchr(s->metric, '.');
+
+	return dot && (!strcmp(dot, ".p99") || !strcmp(dot, ".p99.9") || !strcmp(dot, ".mean"));
+}
+
+static const struct series *by_kernel(const struct series_set *set, const char *key, const char *kernel)
+{
+	for (size_t i = 0; i < set->nr; i++)
+		if (!strcmp(set->s[i].key, key) && !strcmp(set->s[i].kernel, kernel))
+			return &set->s[i];
+	return NULL;
+}
+
+/* A series' key with another metric in it: what follows the last but one separator. */
+static char *key_with_metric(const struct series *s, const char *metric)
+{
+	size_t tail = strlen(s->metric) + 1 + strlen(s->coords), len = strlen(s->key);
+
+	return bench_printf("%.*s%s\x1f%s", (int)(len - tail), s->key, metric, s->coords);
+}
+
+static void chapter_cell(struct table *t, const struct series_set *set, const struct series *s, const char *hist, const char *kernel)
+{
+	static const char *const parts[] = { ".p50", ".p99", ".p99.9" };
+	const char *text[BENCH_SIZE(parts)];
+
+	if (!hist) {
+		s = by_kernel(set, s->key, kernel);
+		table_cell(t, "%s", s ? show_value(series_median(s), s->unit, s->lane) : "-");
+		return;
+	}
+	for (size_t i = 0; i < BENCH_SIZE(parts); i++) {
+		char *metric = bench_printf("%s%s", hist, parts[i]), *key = key_with_metric(s, metric);
+		const struct series *p = by_kernel(set, key, kernel);
+
+		text[i] = p ? show_value(series_median(p), p->unit, p->lane) : "-";
+		free(metric);
+		free(key);
+	}
+	table_cell(t, "%s / %s / %s", text[0], text[1], text[2]);
+}
+
+/* One table: all of one workload, a row for each metric and place, a column for each kernel. */
+static void summary_workload(FILE *f, const json_t *doc, const struct series_set *set, const char *workload, bool skip_footprint)
+{
+	const json_t *kernels = json_object_get(doc, "kernels"), *k;
+	struct table *t = table_new("llll", "lane", "where", "metric", "at");
+	size_t left_out = 0, i;
+	bool hists = false;
+
+	json_array_foreach(kernels, i, k)
+		table_add_column(t, 'r', json_str(k, "label", "?"));
+	table_add_column(t, 'l', "cell");
+	for (size_t r = 0; r < set->nr; r++) {
+		const struct series *s = &set->s[r];
+		bool seen = is_derived(s) || (skip_footprint && series_is(s, NULL, "unique_frames"));
+		char *hist;
+
+		if (strcmp(s->workload, workload))
+			continue;
+		for (size_t p = 0; p < r && !seen; p++)
+			seen = !strcmp(set->s[p].key, s->key);
+		if (seen)
+			continue;
+		if (table_rows(t) >= SUMMARY_ROWS) {
+			left_out++;
+			continue;
+		}
+		hist = hist_name(s);
+		hists |= hist != NULL;
+		table_cell(t, "%s", s->lane);
+		table_cell(t, "%s/%s/%s", s->fs, s->mode, s->image);
+		table_cell(t, "%s", hist ? hist : s->metric);
+		table_cell(t, "%s", s->coords);
+		json_array_foreach(kernels, i, k)
+			chapter_cell(t, set, s, hist, json_str(k, "label", ""));
+		table_cell(t, "`%.12s`", json_str(s->v[0].cell, "id", "?"));
+		free(hist);
+	}
+	table_print_markdown(f, t);
+	table_free(t);
+	if (hists)
+		fprintf(f, "Latencies are p50 / p99 / p99.9.\n\n");
+	if (left_out)
+		fprintf(f, "... and %zu rows more in run.json.\n\n", left_out);
+}
+
+static bool has_workload(const struct series_set *set, const char *workload)
+{
+	for (size_t i = 0; i < set->nr; i++)
+		if (!strcmp(set->s[i].workload, workload))
+			return true;
+	return false;
+}
+
+/* Workloads without a chapter of their own, so that a new one needs no change here. */
+static void summary_others(FILE *f, const json_t *doc, const struct series_set *set)
+{
+	const json_t *w;
+	size_t i;
+
+	json_array_foreach(json_object_get(doc, "workloads"), i, w) {
+		const char *name = json_str(w, "name", "");
+		bool own = false;
+
+		for (size_t c = 0; c < BENCH_SIZE(chapters); c++)
+			own |= !strcmp(chapters[c].workload, name);
+		if (own || !has_workload(set, name))
+			continue;
+		fprintf(f, "<details><summary>%s: all metrics</summary>\n\n", name);
+		summary_workload(f, doc, set, name, true);
+		fprintf(f, "</details>\n\n");
+	}
+}
+
+static void summary_bad_cells(FILE *f, const json_t *doc)
+{
+	struct table *t = table_new("lllll", "cell", "what", "kernel", "verdict", "why");
+	const json_t *c;
+	size_t i;
+
+	json_array_foreach(json_object_get(doc, "cells"), i, c) {
+		if (cell_class(json_str(c, "verdict", "")) == CELL_PASSED)
+			continue;
+		table_cell(t, "`%s`", json_str(c, "id", "?"));
+		table_cell(t, "%s: %s, %s, %s, %s", json_str(c, "section", "?"), json_str(c, "workload", "?"), json_str(c, "lane", "?"),
+			   json_str(c, "fs", "?"), json_str(c, "mode", "?"));
+		table_cell(t, "%s", json_str(c, "kernel", "?"));
+		table_cell(t, "%s", json_str(c, "verdict", "?"));
+		table_cell(t, "%s", json_str(c, "why", ""));
+	}
+	if (table_rows(t)) {
+		fprintf(f, "## Boots without a number\n\nWhat failed, was invalid or was skipped appears in no table above.\n\n");
+		table_print_markdown(f, t);
+	}
+	table_free(t);
+}
+
+static void summary_reproduce(FILE *f, const json_t *doc)
+{
+	json_t *said = json_object();
+	const json_t *c;
+	size_t i;
+
+	fprintf(f, "## Reproduce\n\nOne boot of each section; any other by its cell.\n\n```\n");
+	json_array_foreach(json_object_get(doc, "cells"), i, c) {
+		char *key = bench_printf("%s %s", json_str(c, "section", "?"), json_str(c, "lane", "?"));
+
+		if (!json_object_get(said, key))
+			fprintf(f, "%s\t# %s\n", json_str(c, "reproduce", "?"), key);
+		json_object_set_new(said, key, json_true());
+		free(key);
+	}
+	fprintf(f, "```\n");
+	json_decref(said);
+}
+
+int report_summary(const char *path, const json_t *doc, const struct comparison *c, size_t nr_cmp)
+{
+	struct series_set set;
+	FILE *f = fopen(path, "w");
+	int ret = 0;
+
+	if (!f)
+		return -errno;
+	series_collect(doc, NULL, &set);
+	fprintf(f, "# %s: %s\n\n", json_str(json_object_get(doc, "plan"), "name", "?"), json_str(doc, "id", "?"));
+	if (!json_is_true(json_object_get(doc, "complete")))
+		fprintf(f, "**Incomplete: the run was interrupted; what follows is from the boots that were finished.**\n\n");
+	summary_provenance(f, doc);
+	summary_notes(f, doc);
+	if (nr_cmp) {
+		fprintf(f, "## Verdicts\n\n");
+		if (kernel_configs_differ(doc))
+			fprintf(f, "The kernels' configs differ (see above).\n\n");
+		for (size_t i = 0; i < nr_cmp; i++)
+			summary_comparison(f, &c[i]);
+	}
+	summary_footprint(f, doc, &set);
+	for (size_t i = 0; i < BENCH_SIZE(chapters); i++) {
+		if (!has_workload(&set, chapters[i].workload))
+			continue;
+		fprintf(f, "## %s\n\n%s%s", chapters[i].title, chapters[i].text, *chapters[i].text ? "\n\n" : "");
+		summary_workload(f, doc, &set, chapters[i].workload, false);
+	}
+	summary_others(f, doc, &set);
+	summary_bad_cells(f, doc);
+	summary_reproduce(f, doc);
+	series_free(&set);
+	if (ferror(f))
+		ret = -EIO;
+	if (fclose(f) && !ret)
+		ret = -errno;
+	return ret;
+}
+
+/* --- JSON ------------------------------------------------------------------------------------------------------------------- */
+
+static json_t *number_or_null(double v)
+{
+	return isfinite(v) ? json_real(v) : json_null();
+}
+
+static json_t *row_json(const struct cmp_row *r)
+{
+	json_t *o = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:b}", "section", r->section, "workload", r->workload, "lane", r->lane,
+			      "fs", r->fs, "mode", r->mode, "image", r->image, "metric", r->metric, "coords", r->coords, "unit",
+			      r->unit, "family", r->family);
+
+	json_object_set_new(o, "base", number_or_null(r->base));
+	json_object_set_new(o, "cand", number_or_null(r->cand));
+	json_object_set_new(o, "rel", number_or_null(r->rel));
+	json_object_set_new(o, "interval", json_pack("[o,o]", number_or_null(r->ci[0]), number_or_null(r->ci[1])));
+	json_object_set_new(o, "delta", number_or_null(r->delta));
+	json_object_set_new(o, "p", number_or_null(r->p));
+	json_object_set_new(o, "boots", json_pack("[i,i]", (int)r->nb, (int)r->nc));
+	json_object_set_new(o, "verdict", json_string(verdict_name(r->verdict)));
+	json_object_set_new(o, "why", json_string(r->why ? r->why : ""));
+	json_object_set_new(o, "reproduce", json_string(r->reproduce ? r->reproduce : ""));
+	return o;
+}
+
+json_t *report_json(const json_t *doc, const struct comparison *c, size_t nr_cmp)
+{
+	json_t *out = json_pack("{s:s,s:s,s:b}", "schema", "shcache-report/1", "run", json_str(doc, "id", "?"), "complete",
+				json_is_true(json_object_get(doc, "complete")));
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < nr_cmp; i++) {
+		json_t *o = json_pack("{s:s,s:s}", "base", c[i].base, "cand", c[i].cand), *rows = json_array(), *lane = json_object(),
+		       *count = json_object();
+
+		json_object_set_new(o, "refused", c[i].refused ? json_string(c[i].refused) : json_null());
+		for (size_t l = 0; l < BENCH_SIZE(lanes); l++)
+			if (comparison_lane(&c[i], lanes[l]) != V_INFO)
+				json_object_set_new(lane, lanes[l], json_string(verdict_name(comparison_lane(&c[i], lanes[l]))));
+		for (size_t v = 0; v < BENCH_SIZE(c[i].count); v++)
+			json_object_set_new(count, verdict_name((enum verdict)v), json_integer((json_int_t)c[i].count[v]));
+		for (size_t r = 0; r < c[i].nr; r++)
+			json_array_append_new(rows, row_json(&c[i].rows[r]));
+		json_object_set_new(o, "lanes", lane);
+		json_object_set_new(o, "count", count);
+		json_object_set_new(o, "failed_cells", json_integer((json_int_t)c[i].failed));
+		json_object_set_new(o, "rows", rows);
+		json_array_append_new(list, o);
+	}
+	json_object_set_new(out, "comparisons", list);
+	return out;
+}
