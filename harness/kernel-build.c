@@ -18,7 +18,7 @@
 #include "kernel-internal.h"
 
 /* Lines that make prints for a full build of the lean configuration, until a build has told. */
-#define FULL_BUILD_LINES	2900
+#define FULL_BUILD_LINES	2130
 #define REBUILD_LINES		60
 
 static void want_set(struct config_wants *w, const char *symbol, const char *value, const char *where)
