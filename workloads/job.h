@@ -21,11 +21,41 @@
 #ifndef SHCACHE_JOB_H
 #define SHCACHE_JOB_H
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 #define JOB_PROTO	1
 #define JOB_PATH	"/job"
 #define JOB_IMAGE	"/image.tar"
 /* Serials of the virtio-blk disks (/sys/block/vdX/serial). */
 #define JOB_DISK_SCRATCH "scratch"
 #define JOB_DISK_IMAGE	"image"
+
+#define JOB_MAX_PARAMS	64
+
+struct job_param {
+	const char *name, *value;
+};
+
+struct job {
+	const char *workload;
+	const char *fs, *mode;		/* "xfs" and "reflink" unless given */
+	const char *mkfs_opts, *mount_opts; /* "" unless given */
+	bool icount;
+	bool virtio;			/* device virtio; else brd */
+	bool tar;			/* image tar; else synthetic */
+	uint64_t seed, device_mb, image_files, image_bytes;
+	struct job_param params[JOB_MAX_PARAMS];
+	unsigned int nr_params;
+};
+
+/*
+ * Parses a job. text is cut up and must live as long as the job. Returns 0 or -EINVAL with the reason, and the line's number,
+ * in why.
+ */
+int job_parse(char *text, struct job *job, char *why, size_t cap);
+/* "64k" and the like as a number (powers of 1024); false if it is none or too large. */
+bool job_size(const char *s, uint64_t *v);
 
 #endif

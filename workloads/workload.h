@@ -79,6 +79,9 @@ const char *wl_mode(struct wl_ctx *ctx);	/* "reflink", "snapshot", "overlay", "o
  */
 uint64_t wl_now(struct wl_ctx *ctx);
 
+/* "" is a good format here: a record without coordinates, a check without detail. */
+#pragma GCC diagnostic ignored "-Wformat-zero-length"
+
 /*
  * Records. coords is a printf format that makes "key=value key=value" (may be ""); none of these may be called inside a
  * measured region.
