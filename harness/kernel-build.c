@@ -400,7 +400,7 @@ static int configure(const struct kernel_spec *s, const struct source *src, cons
 	return misses ? -EINVAL : 0;
 }
 
-int build_configure(const struct kernel_spec *s, struct source *src, const struct series *ser,
+int build_configure(const struct kernel_spec *s, struct source *src, const struct patchset *ser,
 		    const struct config_wants *w, const char *log, struct build_dirs *d)
 {
 	char *mark, *lock_name;
@@ -408,7 +408,7 @@ int build_configure(const struct kernel_spec *s, struct source *src, const struc
 
 	if (ret)
 		return ret;
-	ret = series_apply(ser, src);
+	ret = patchset_apply(ser, src);
 	if (ret)
 		return ret;
 	lock_name = xasprintf("build-%s", d->key);

@@ -99,7 +99,7 @@ struct source {
 	char *version;		/* says exactly which: enters the kernel's id */
 	char *tarball;		/* SRC_DEB */
 	char *commit;		/* after source_import(), or if known before */
-	char *tree;		/* after series_apply(): the git tree with the patches */
+	char *tree;		/* after patchset_apply(): the git tree with the patches */
 	char *objects;		/* SRC_GIT: its object store */
 };
 /* Finds out which source it is, without unpacking. Returns 0, -ENOENT (not there; message says how to get it), -errno. */
@@ -112,20 +112,20 @@ const char *source_repo(void);
 /* Key of the build tree. */
 char *source_build_key(const struct kernel_spec *s);
 
-struct series {
+struct patchset {
 	struct strv patch;	/* absolute paths in order */
 	size_t nr_extra;	/* that many at the end are `extra` */
 	char hash[65];		/* sha256 of the contents, "" if there is none */
 };
-int series_load(const struct kernel_spec *s, struct series *ser);
-void series_free(struct series *ser);
+int patchset_load(const struct kernel_spec *s, struct patchset *ser);
+void patchset_free(struct patchset *ser);
 /* Names in DIR/series; -ENOENT without one. */
-int series_read(const char *dir, struct strv *names);
+int patchset_read(const char *dir, struct strv *names);
 /*
  * Applies the series to the source's commit, without fuzz and without touching a file. Sets src->tree to the outcome.
  * Returns 0 or -EINVAL: said which patch, which hunk, what the tree has there.
  */
-int series_apply(const struct series *ser, struct source *src);
+int patchset_apply(const struct patchset *ser, struct source *src);
 
 /* One requested symbol of the merged fragments. */
 struct config_want {
@@ -154,7 +154,7 @@ struct build_dirs {
 void build_dirs_init(const struct kernel_spec *s, struct build_dirs *d);
 void build_dirs_free(struct build_dirs *d);
 /* Takes the build tree, brings it to the git tree, configures. wants are checked. Returns 0 or -errno, errors printed. */
-int build_configure(const struct kernel_spec *s, struct source *src, const struct series *ser,
+int build_configure(const struct kernel_spec *s, struct source *src, const struct patchset *ser,
 		    const struct config_wants *w, const char *log, struct build_dirs *d);
 /* Compiles. Returns 0, -EIO, -EINTR; errors printed. */
 int build_compile(const struct kernel_spec *s, const char *log, const struct build_dirs *d);

@@ -13,7 +13,7 @@
 
 #include "kernel-internal.h"
 
-int series_read(const char *dir, struct strv *names)
+int patchset_read(const char *dir, struct strv *names)
 {
 	char *path = xasprintf("%s/series", dir), *text, *save = NULL;
 	int ret = read_file(path, &text, NULL);
@@ -32,7 +32,7 @@ int series_read(const char *dir, struct strv *names)
 	return 0;
 }
 
-int series_load(const struct kernel_spec *s, struct series *ser)
+int patchset_load(const struct kernel_spec *s, struct patchset *ser)
 {
 	struct strv names = {};
 	struct buf all = {};
@@ -40,7 +40,7 @@ int series_load(const struct kernel_spec *s, struct series *ser)
 
 	memset(ser, 0, sizeof(*ser));
 	if (s->series) {
-		ret = series_read(s->series, &names);
+		ret = patchset_read(s->series, &names);
 		if (ret)
 			err("%s:%u: %s/series: %s", s->file, s->series_line, s->series, strerror(-ret));
 	}
@@ -69,7 +69,7 @@ int series_load(const struct kernel_spec *s, struct series *ser)
 	return ret;
 }
 
-void series_free(struct series *ser)
+void patchset_free(struct patchset *ser)
 {
 	strv_free(&ser->patch);
 	memset(ser, 0, sizeof(*ser));
@@ -263,7 +263,7 @@ static void explain(const char *patch, const char *said, const struct git *g)
 	strv_free(&lines);
 }
 
-int series_apply(const struct series *ser, struct source *src)
+int patchset_apply(const struct patchset *ser, struct source *src)
 {
 	char *dir = cache_path("trees/apply-XXXXXX"), *index, *start = xasprintf("%s^{tree}", src->commit);
 	struct git g = { .dir = source_repo(), .objects = src->objects };

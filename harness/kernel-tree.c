@@ -49,7 +49,7 @@ static bool empty_dir(const char *dir)
 	return empty;
 }
 
-static int fill_tree(const struct kernel_spec *s, const struct source *src, const struct series *ser, const char *dir)
+static int fill_tree(const struct kernel_spec *s, const struct source *src, const struct patchset *ser, const char *dir)
 {
 	const char *from = s->kind == SRC_GIT ? s->source : source_repo();
 	struct buf said = {};
@@ -87,7 +87,7 @@ static int fill_tree(const struct kernel_spec *s, const struct source *src, cons
 int kernel_tree(const struct kernel_spec *s, const char *dir)
 {
 	struct source src = {};
-	struct series ser = {};
+	struct patchset ser = {};
 	bool existed = file_exists(dir);
 	int ret;
 
@@ -99,14 +99,14 @@ int kernel_tree(const struct kernel_spec *s, const char *dir)
 		err("%s: exists and is not empty: remove it or name another directory", dir);
 		return -EINVAL;
 	}
-	ret = series_load(s, &ser);
+	ret = patchset_load(s, &ser);
 	if (!ret)
 		ret = source_identify(s, &src);
 	if (!ret)
 		ret = source_import(s, &src);
 	/* Says better than git am what is wrong with a patch, and before anything is written. */
 	if (!ret)
-		ret = series_apply(&ser, &src);
+		ret = patchset_apply(&ser, &src);
 	if (!ret) {
 		ret = fill_tree(s, &src, &ser, dir);
 		if (ret) {
@@ -118,7 +118,7 @@ int kernel_tree(const struct kernel_spec *s, const char *dir)
 	if (!ret)
 		note("%s: %zu patches on top of tag " BASE_TAG, dir, ser.patch.n);
 	source_free(&src);
-	series_free(&ser);
+	patchset_free(&ser);
 	return ret;
 }
 
@@ -215,7 +215,7 @@ static int replace_series(const struct kernel_spec *s, const char *from)
 	int ret;
 
 	patch_files(from, &new);
-	ret = series_read(s->series, &old);
+	ret = patchset_read(s->series, &old);
 	if (ret == -ENOENT)
 		ret = 0;
 	for (size_t i = 0; i < new.n && !ret; i++) {

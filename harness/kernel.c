@@ -23,7 +23,7 @@
 struct ident {
 	struct kernel_spec spec;
 	struct source source;
-	struct series series;
+	struct patchset series;
 	struct config_wants wants;
 	char *compiler, *linker;
 	char id[17];
@@ -87,7 +87,7 @@ static void ident_free(struct ident *k)
 {
 	spec_free(&k->spec);
 	source_free(&k->source);
-	series_free(&k->series);
+	patchset_free(&k->series);
 	config_wants_free(&k->wants);
 	free(k->compiler);
 	free(k->linker);
@@ -103,7 +103,7 @@ static int ident_load(const char *name, struct ident *k)
 	memset(k, 0, sizeof(*k));
 	ret = spec_load(name, &k->spec);
 	if (!ret)
-		ret = series_load(&k->spec, &k->series);
+		ret = patchset_load(&k->spec, &k->series);
 	if (!ret)
 		ret = config_read(&k->spec.config, &k->wants);
 	if (!ret)
@@ -498,7 +498,7 @@ static int cmd_config(int argc, char **argv)
 			err("%s: %s", path, strerror(-ret));
 			goto out;
 		}
-		ret = series_apply(&k.series, &k.source);
+		ret = patchset_apply(&k.series, &k.source);
 		misses = ret ? 0 : build_report_misses(&k.spec, &k.source, &k.wants, text);
 		free(text);
 		if (misses)
