@@ -72,11 +72,13 @@ int config_read(const struct strv *files, struct config_wants *w)
 
 	for (size_t i = 0; i < files->n && !ret; i++) {
 		char *text, *next, *symbol, *value;
-		const char *top = top_dir(), *name = files->v[i];
+		char *top = absolute_path(top_dir());
+		const char *name = files->v[i];
 		unsigned int nr = 0;
 
 		if (!strncmp(name, top, strlen(top)) && name[strlen(top)] == '/')
 			name += strlen(top) + 1;
+		free(top);
 		ret = read_file(files->v[i], &text, NULL);
 		if (ret) {
 			err("%s: %s", name, strerror(-ret));
@@ -306,7 +308,7 @@ static int run_make(const struct build_dirs *d, const char *log, struct make_pro
 {
 	struct strv args = {}, env = {};
 	const char *dir = getenv("CCACHE_DIR");
-	char *ccache = tool_version("ccache");
+	char *ccache = tool_version("ccache"), *own = cache_path("ccache");
 	struct run_opts ro = { .log = log, .line = p ? make_line : NULL, .arg = p };
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	int ret;
@@ -315,7 +317,8 @@ static int run_make(const struct build_dirs *d, const char *log, struct make_pro
 	strv_add(&args, xstrdup(d->src));
 	strv_add(&args, xasprintf("O=%s", d->obj));
 	strv_add(&args, xasprintf("-j%ld", cpus > 0 ? cpus : 1));
-	strv_words(&args, "ARCH=x86 CROSS_COMPILE= LLVM= LOCALVERSION= KCFLAGS= KCPPFLAGS= KAFLAGS= KBUILD_EXTMOD= V=0 W= C= KCONFIG_CONFIG=.config");
+	strv_words(&args, "ARCH=x86 CROSS_COMPILE= LLVM= LOCALVERSION= KCFLAGS= KCPPFLAGS= KAFLAGS= KBUILD_EXTMOD= V=0 W= C=");
+	strv_words(&args, "KCONFIG_CONFIG=.config");
 	strv_add(&args, xstrdup(ccache ? "CC=ccache gcc" : "CC=gcc"));
 	strv_add(&args, xstrdup(ccache ? "HOSTCC=ccache gcc" : "HOSTCC=gcc"));
 	for (size_t i = 0; targets[i]; i++)
@@ -328,10 +331,11 @@ static int run_make(const struct build_dirs *d, const char *log, struct make_pro
 	/* Without the directory's name in the hash, build trees share objects. */
 	strv_words(&env, "CCACHE_NOHASHDIR=1 CCACHE_MAXSIZE=10G");
 	if (!dir || !*dir)
-		strv_add(&env, xasprintf("CCACHE_DIR=%s/ccache", cache_dir()));
+		strv_add(&env, xasprintf("CCACHE_DIR=%s", own));
 	ro.env = (const char *const *)env.v;
 	ret = run_cmd((const char *const *)args.v, &ro);
 	free(ccache);
+	free(own);
 	strv_free(&args);
 	strv_free(&env);
 	return ret;

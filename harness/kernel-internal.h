@@ -86,6 +86,8 @@ char *git_line(const struct git *g, const char *const *argv);
 
 /* Removes the newlines at the end. */
 void chomp(char *s);
+/* path, or path below the current directory. */
+char *absolute_path(const char *path);
 /* A file in the cache whose directory is made; fmt is relative to cache_dir(). */
 char *cache_path(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /*
@@ -113,8 +115,7 @@ const char *source_repo(void);
 char *source_build_key(const struct kernel_spec *s);
 
 struct patchset {
-	struct strv patch;	/* absolute paths in order */
-	size_t nr_extra;	/* that many at the end are `extra` */
+	struct strv patch;	/* absolute paths in order, the `extra` ones last */
 	char hash[65];		/* sha256 of the contents, "" if there is none */
 };
 int patchset_load(const struct kernel_spec *s, struct patchset *ser);
@@ -161,15 +162,16 @@ int build_compile(const struct kernel_spec *s, const char *log, const struct bui
 /* Prints the symbols that did not take; returns how many. */
 size_t build_report_misses(const struct kernel_spec *s, const struct source *src, const struct config_wants *w,
 			   const char *final);
-/* First line of "TOOL --version", or NULL with a message that says what to install. */
+/* First line of "TOOL --version" (malloc'd), or NULL if it cannot be run. */
 char *tool_version(const char *tool);
 /* The first line of a build log that says what is wrong (malloc'd), or NULL. */
 char *build_first_error(const char *log);
 
-/* The compiler-independent part is the caller's: NUL-separated parts, hashed to 16 hex digits. */
+/* The id: everything that decides about the outcome, hashed to 16 hex digits. */
 void kernel_id(const char *source_version, const char *series_hash, const struct config_wants *w, const char *compiler,
 	       const char *linker, char id[17]);
 
+/* `kernel tree` and `kernel export`; dir is absolute. Return 0 or -errno, errors printed. */
 int kernel_tree(const struct kernel_spec *s, const char *dir);
 int kernel_export(const struct kernel_spec *s, const char *dir);
 

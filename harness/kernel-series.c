@@ -49,7 +49,6 @@ int patchset_load(const struct kernel_spec *s, struct patchset *ser)
 	strv_free(&names);
 	for (size_t i = 0; i < s->extra.n; i++)
 		strv_add(&ser->patch, xstrdup(s->extra.v[i]));
-	ser->nr_extra = s->extra.n;
 	for (size_t i = 0; i < ser->patch.n && !ret; i++) {
 		char *text;
 		size_t len;

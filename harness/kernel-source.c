@@ -96,16 +96,30 @@ void chomp(char *s)
 		s[--n] = '\0';
 }
 
+char *absolute_path(const char *path)
+{
+	char *cwd, *abs;
+
+	if (*path == '/')
+		return xstrdup(path);
+	cwd = getcwd(NULL, 0);
+	abs = xasprintf("%s/%s", cwd ? cwd : ".", path);
+	free(cwd);
+	return abs;
+}
+
 char *cache_path(const char *fmt, ...)
 {
 	va_list ap;
-	char *rel, *path, *slash;
+	char *rel, *dir, *path, *slash;
 
 	va_start(ap, fmt);
 	if (vasprintf(&rel, fmt, ap) < 0)
 		abort();
 	va_end(ap);
-	path = xasprintf("%s/%s", cache_dir(), rel);
+	dir = absolute_path(cache_dir());
+	path = xasprintf("%s/%s", dir, rel);
+	free(dir);
 	free(rel);
 	slash = strrchr(path, '/');
 	*slash = '\0';

@@ -60,7 +60,14 @@ struct parser {
 /* Relative paths of a specification are relative to dir. */
 static char *absolute(const char *dir, const char *path)
 {
-	return *path == '/' ? xstrdup(path) : xasprintf("%s/%s", dir, path);
+	char *below, *abs;
+
+	if (*path == '/')
+		return xstrdup(path);
+	below = xasprintf("%s/%s", dir, path);
+	abs = absolute_path(below);
+	free(below);
+	return abs;
 }
 
 static int bad(const struct parser *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

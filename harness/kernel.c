@@ -530,7 +530,7 @@ static int with_spec(char **argv, int argc, int (*fn)(const struct kernel_spec *
 	char *dir;
 
 	if (!ret) {
-		dir = argc > 2 ? xstrdup(argv[2]) : cache_path("work/%s", s.name);
+		dir = argc > 2 ? absolute_path(argv[2]) : cache_path("work/%s", s.name);
 		ret = fn(&s, dir);
 		free(dir);
 	}

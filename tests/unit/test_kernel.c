@@ -882,6 +882,13 @@ static void test_round_trip(void **state)
 	assert_int_equal(kernel_cmd("export", "cand", tree), EXIT_OK);
 	assert_said("2 patches, 0 written, 0 removed");
 	sh("diff -r top/series saved");
+	/* A relative name means what it means to the user. */
+	assert_int_equal(chdir(top), 0);
+	assert_int_equal(kernel_cmd("export", "cand", "tree"), EXIT_OK);
+	assert_said("2 patches, 0 written, 0 removed");
+	assert_int_equal(kernel_cmd("tree", "cand", "tree2"), EXIT_OK);
+	sh("grep -q 'long ten' tree2/mm/filemap.c");
+	assert_int_equal(chdir("/"), 0);
 	/* The user's git settings must not show. */
 	sh("unset GIT_DIR GIT_INDEX_FILE; cd tree && git config diff.noprefix true && git config format.signature me && "
 	   "git config diff.context 9 && git config format.signOff true && git config format.numbered true");
