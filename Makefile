@@ -3,9 +3,14 @@
 
 MAKEFLAGS += --no-builtin-rules
 SHELL := /bin/bash
+# make V=1 shows the command lines.
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-6s %s\n' $(1) $@)
 B := build
 
-CC ?= gcc
+ifeq ($(origin CC),default)
+CC := gcc
+endif
 WARN := -std=gnu11 -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror
 OPT ?= -O2 -g
 HOST_CFLAGS := $(WARN) $(OPT) -D_GNU_SOURCE -Iinclude -Ibench -Iharness
@@ -30,30 +35,38 @@ SAN_TESTS := $(TEST_SRC:tests/unit/%.c=$(B)/tests-san/%)
 all: shbench $(B)/agent
 
 shbench: $(HOST_OBJ)
-	$(CC) $(HOST_CFLAGS) -o $@ $^ $(HOST_LIBS)
+	$(call say,LD)
+	$(Q)$(CC) $(HOST_CFLAGS) -o $@ $^ $(HOST_LIBS)
 
 $(B)/agent: $(GUEST_OBJ)
-	$(CC) -static -o $@ $^ $(GUEST_LIBS)
+	$(call say,LD)
+	$(Q)$(CC) -static -o $@ $^ $(GUEST_LIBS)
 
 $(B)/host/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(HOST_CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC)
+	$(Q)$(CC) $(HOST_CFLAGS) -MMD -MP -c -o $@ $<
 $(B)/guest/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(GUEST_CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC)
+	$(Q)$(CC) $(GUEST_CFLAGS) -MMD -MP -c -o $@ $<
 $(B)/san/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(HOST_CFLAGS) $(SAN) -MMD -MP -c -o $@ $<
+	$(call say,CC)
+	$(Q)$(CC) $(HOST_CFLAGS) $(SAN) -MMD -MP -c -o $@ $<
 
 $(B)/fake-qemu: tests/fake-qemu.c $(SHARED_SRC)
 	@mkdir -p $(@D)
-	$(CC) $(HOST_CFLAGS) -MMD -MP -o $@ $^ -lz
+	$(call say,LD)
+	$(Q)$(CC) $(HOST_CFLAGS) -MMD -MP -o $@ $^ -lz
 $(B)/tests/%: tests/unit/%.c $(LIB_OBJ)
 	@mkdir -p $(@D)
-	$(CC) $(HOST_CFLAGS) -Itests -MMD -MP -o $@ $< $(LIB_OBJ) -lcmocka $(HOST_LIBS)
+	$(call say,LD)
+	$(Q)$(CC) $(HOST_CFLAGS) -Itests -MMD -MP -o $@ $< $(LIB_OBJ) -lcmocka $(HOST_LIBS)
 $(B)/tests-san/%: tests/unit/%.c $(SAN_OBJ)
 	@mkdir -p $(@D)
-	$(CC) $(HOST_CFLAGS) $(SAN) -Itests -MMD -MP -o $@ $< $(SAN_OBJ) -lcmocka $(HOST_LIBS)
+	$(call say,LD)
+	$(Q)$(CC) $(HOST_CFLAGS) $(SAN) -Itests -MMD -MP -o $@ $< $(SAN_OBJ) -lcmocka $(HOST_LIBS)
 
 .PHONY: tests
 tests: $(TESTS) $(SAN_TESTS) $(B)/fake-qemu $(B)/agent

@@ -106,10 +106,14 @@ static int set_key(struct loading *l, const struct key *keys, size_t nr, void *b
 		if (!*value)
 			return complain(l, "%s has no value", name);
 		switch (keys[i].kind) {
-		case K_TEXT:
-			free(*(char **)p);
-			*(char **)p = xstrdup(value);
+		case K_TEXT: {
+			/* inih's lines end at 200 characters: an indented line goes on, and comes as the same key again. */
+			char *old = *(char **)p;
+
+			*(char **)p = old ? xasprintf("%s %s", old, value) : xstrdup(value);
+			free(old);
 			return 1;
+		}
 		case K_BOOL:
 			if (strcmp(value, "yes") && strcmp(value, "no"))
 				return complain(l, "%s is '%s', must be yes or no", name, value);

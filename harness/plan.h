@@ -6,7 +6,8 @@
  *	summary = what it is for, one line
  *	kernels = base base:again	NAME or NAME:LABEL (NAME alone is its own label); the first is the baseline
  *	seed = 1
- *	note = text			anything that people must know of the numbers; goes into the report
+ *	note = text			anything that people must know of the numbers; goes into the report (long texts go on
+ *					in indented lines)
  *
  *	[SECTION]			any number; each is a family of cells
  *	workload = footprint
