@@ -338,13 +338,22 @@ struct writer {
 	int fd;
 };
 
+static int write_error(const struct writer *w, int e, const char *text)
+{
+	err("%s: cannot write: %s%s", w->dst, text, e == ENOSPC ? ": free some space or let SHCACHE_CACHE name a directory elsewhere" : "");
+	return e > 0 ? -e : -EIO;
+}
+
 static int writer_error(const struct writer *w)
 {
-	int e = w->a ? archive_errno(w->a) : errno;
+	int e = archive_errno(w->a);
 
-	err("%s: cannot write: %s%s", w->dst, e > 0 ? strerror(e) : archive_error_string(w->a),
-	    e == ENOSPC ? ": free some space or let SHCACHE_CACHE name a directory elsewhere" : "");
-	return e > 0 ? -e : -EIO;
+	return write_error(w, e, e > 0 ? strerror(e) : archive_error_string(w->a));
+}
+
+static int file_error(const struct writer *w)
+{
+	return write_error(w, errno, strerror(errno));
 }
 
 static int writer_open(struct writer *w, const char *dst)
@@ -353,13 +362,8 @@ static int writer_open(struct writer *w, const char *dst)
 	w->dst = dst;
 	w->tmp = xasprintf("%s.tmp-XXXXXX", dst);
 	w->fd = mkostemp(w->tmp, O_CLOEXEC);
-	if (w->fd < 0) {
-		int ret = writer_error(w);
-
-		free(w->tmp);
-		w->tmp = NULL;
-		return ret;
-	}
+	if (w->fd < 0)
+		return file_error(w);
 	fchmod(w->fd, 0644);
 	w->entry = archive_entry_new();
 	w->a = archive_write_new();
@@ -411,20 +415,20 @@ static int writer_close(struct writer *w, int ret)
 {
 	if (!ret && archive_write_close(w->a) != ARCHIVE_OK)
 		ret = writer_error(w);
-	if (w->a)
-		archive_write_free(w->a);
-	w->a = NULL;
-	archive_entry_free(w->entry);
 	if (w->fd >= 0) {
 		if (!ret && fsync(w->fd))
-			ret = writer_error(w);
+			ret = file_error(w);
+		/* Before the archive is freed, which would fill up an unfinished entry with zeros. */
 		if (close(w->fd) && !ret)
-			ret = writer_error(w);
+			ret = file_error(w);
 		if (!ret && rename(w->tmp, w->dst))
-			ret = writer_error(w);
+			ret = file_error(w);
 		if (ret)
 			unlink(w->tmp);
 	}
+	if (w->a)
+		archive_write_free(w->a);
+	archive_entry_free(w->entry);
 	free(w->tmp);
 	return ret;
 }

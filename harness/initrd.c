@@ -318,7 +318,7 @@ out:
 	return ret;
 }
 
-/* Writes one whole archive to fd, its length a multiple of 512, so that another may follow. text[i] may be NULL. */
+/* Writes one whole archive to fd and closes that; the archive's length is a multiple of 512, so that another may follow. text[i] may be NULL. */
 static int put_archive(int fd, const char *path, const struct item *items, const char *const *text, size_t n)
 {
 	struct archive *a = archive_write_new();
@@ -332,11 +332,11 @@ static int put_archive(int fd, const char *path, const struct item *items, const
 		ret = write_error(path, a);
 	for (size_t i = 0; i < n && !ret; i++)
 		ret = put_item(a, path, &items[i], text ? text[i] : NULL, i + 1);
-	/* After an error the archive is only freed: closing it would complain again. */
 	if (!ret && archive_write_close(a) != ARCHIVE_OK)
 		ret = write_error(path, a);
-	if (ret)
-		archive_write_fail(a);
+	/* Freeing an archive in the middle of an entry would fill it up with zeros: there is nothing to write to any more. */
+	if (close(fd) && !ret)
+		ret = write_error(path, NULL);
 	archive_write_free(a);
 	return ret;
 }
@@ -353,8 +353,6 @@ static int make_common(const char *path, const struct items *l)
 	}
 	fchmod(fd, 0644);
 	ret = put_archive(fd, path, l->v, NULL, l->n);
-	if (close(fd) && !ret)
-		ret = write_error(path, NULL);
 	if (!ret && rename(tmp, path))
 		ret = write_error(path, NULL);
 	if (ret)
@@ -429,13 +427,7 @@ int initrd_build(const char *path, const char *agent, const char *job, const cha
 	}
 	free(common);
 	fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
-	if (fd < 0) {
-		ret = write_error(path, NULL);
-	} else {
-		ret = put_archive(fd, path, own, text, image ? 3 : 2);
-		if (close(fd) && !ret)
-			ret = write_error(path, NULL);
-	}
+	ret = fd < 0 ? write_error(path, NULL) : put_archive(fd, path, own, text, image ? 3 : 2);
 	if (ret)
 		unlink(path);
 	return ret;

@@ -410,6 +410,8 @@ static void test_full_disk(void **state)
 	assert_int_equal(ret, -EFBIG);
 	assert_said("full/out.tar: cannot write");
 	assert_int_equal(entries(in("full"), ""), 0);
+	assert_int_equal(CALL(tar_from_tar(in("big.tar"), "/nonexistent/out.tar", 0, &info)), -ENOENT);
+	assert_said("/nonexistent/out.tar: cannot write: No such file");
 }
 
 /* --- a directory ---------------------------------------------------------------------------------------------------------- */
