@@ -75,7 +75,7 @@ const char *verdict_name(enum verdict v);
 
 struct cmp_row {
 	char *section, *workload, *lane, *fs, *mode, *image, *metric, *coords, *unit;
-	bool family;			/* metric "(all)": a whole workload's times in the wall lane, pooled */
+	bool family;			/* metric "(all)": a workload's (or, workload "(all)", the lane's) wall-lane times, pooled */
 	double base, cand;		/* medians over boots */
 	double rel;			/* (cand - base) / base; wall-lane times: the Hodges-Lehmann estimate of it */
 	double ci[2];			/* of rel: 90 % interval, or lowest and highest where every pair is exact; NaN if there is none */
@@ -99,8 +99,9 @@ struct comparison {
 /*
  * Compares two kernels of one document, or of two (doc_b != doc_a). Lane rules:
  *  wall      verdict needs Holm-adjusted p < 0.01 and a CI beyond the smallest relevant change; unchanged needs the CI inside it (an
- *            equivalence shown, not assumed); else inconclusive, with the number of boots that could decide. One row more for each
- *            workload pools all of its times, which shows equivalence from fewer boots. Counts (unit "pages" or "bytes") are judged
+ *            equivalence shown, not assumed); else inconclusive, with the number of boots that could decide. Two kinds of rows
+ *            more pool times, to show equivalence from few boots: one for each workload (from 3 boots a kernel), and one for the
+ *            whole lane, over all pairs of boots (from 5 pairs, which may be of different cells). Counts (unit "pages" or "bytes") are judged
  *            exactly: unchanged if no pair of boots differs relevantly, changed if all do, the same way; inconclusive when mixed
  *  icount    exact: paired by perturbation; regressed if the median relative change exceeds the metric's rel_delta and all agree in sign;
  *            else unchanged; counts (unit "pages" or "bytes") in the icount lane: any difference above the metric's abs_floor counts
@@ -111,8 +112,9 @@ struct comparison {
 int compare(const json_t *doc_a, const char *label_a, const json_t *doc_b, const char *label_b, bool force, struct comparison *out);
 void comparison_free(struct comparison *c);
 /*
- * One verdict for a whole lane: the worst of invalid, regressed, improved if there is any; unchanged if every count and every
- * workload's pooled times (wall) or every row (icount) was shown to be; else inconclusive. V_INFO if the lane has no rows.
+ * One verdict for a whole lane: the worst of invalid, regressed, improved if there is any; unchanged if every row was shown to be,
+ * where a time of the wall lane may instead be covered by its workload's or the lane's pooled row; else inconclusive. V_INFO if the
+ * lane has no rows.
  */
 enum verdict comparison_lane(const struct comparison *c, const char *lane);
 /* 0, 1 (regressed or a cell failed), 3 (invalid), 4 (inconclusive, if strict) */

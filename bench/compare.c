@@ -13,6 +13,7 @@
 
 #define ALPHA		0.01	/* Holm-adjusted p of a change must be below */
 #define CONF		0.90	/* an interval inside the bounds is then two one-sided tests at 5 % each */
+#define MIN_PAIRS	5	/* smallest number of pairs with a signed-rank interval of that level: 2^-5 <= 5 % */
 #define MAX_BOOTS	100	/* beyond this "more boots" is no advice */
 
 const char *verdict_name(enum verdict v)
@@ -29,6 +30,7 @@ struct draft {
 	double *a, *b;		/* one value per boot, logarithms if log */
 	size_t n, m;
 	bool log, blocks;	/* blocks: boot k of one side ran next to boot k of the other */
+	bool pairs;		/* b holds differences of pairs of boots, a nothing */
 	double bound;		/* smallest relevant change in the same terms */
 	double est, ci[2], p;
 };
@@ -224,8 +226,16 @@ static void say_needed(struct cmp_row *r, const struct draft *d, unsigned int le
 	bool beyond = d->ci[0] > d->bound || d->ci[1] < -d->bound;
 	double need = ceil(n * pow(half / margin, 2));
 
+	if (isnan(half) && d->pairs) {
+		r->why = bench_printf("needs %d pairs of boots (has %.0f)", MIN_PAIRS, n);
+		return;
+	}
 	if (isnan(half)) {
 		r->why = bench_printf("needs %u boots to show no change, %u to show one (has %.0f)", stat_min_boots(1 - CONF), least, n);
+		return;
+	}
+	if (d->pairs && fabs(d->est) < d->bound && d->ci[0] >= -d->bound && d->ci[1] <= d->bound) {
+		r->why = bench_printf("some of the %.0f pairs of boots differ by more than that", n);
 		return;
 	}
 	need = fmax(need, n + 1);
@@ -237,6 +247,15 @@ static void say_needed(struct cmp_row *r, const struct draft *d, unsigned int le
 		r->why = bench_printf("%sneeds about %.0f boots (has %.0f)", beyond ? "looks changed; " : "", need, n);
 }
 
+/* Pairs of unlike boots (other workloads, other file systems) may hide one that changed: then each must be inside. */
+static bool all_inside(const struct draft *d)
+{
+	for (size_t i = 0; d->pairs && i < d->m; i++)
+		if (fabs(d->b[i]) > d->bound)
+			return false;
+	return true;
+}
+
 static void judge_drafts(struct work *w)
 {
 	double *p = bench_alloc((w->nr_drafts + 1) * sizeof(*p));
@@ -246,17 +265,20 @@ static void judge_drafts(struct work *w)
 	for (size_t i = 0; i < w->nr_drafts; i++) {
 		struct draft *d = &w->drafts[i];
 
-		d->est = stat_hodges_lehmann(d->a, d->n, d->b, d->m, CONF, d->ci);
+		d->est = d->pairs ? stat_hodges_lehmann_paired(d->b, d->m, CONF, d->ci) :
+				    stat_hodges_lehmann(d->a, d->n, d->b, d->m, CONF, d->ci);
 		tests += !isnan(d->ci[0]);
 	}
-	least = stat_min_boots(ALPHA / (double)(tests ? tests : w->nr_drafts ? w->nr_drafts : 1));
+	least = stat_min_boots(ALPHA / (double)(w->nr_drafts ? w->nr_drafts : 1));
 	for (size_t i = 0; i < w->nr_drafts; i++) {
 		struct draft *d = &w->drafts[i];
 
 		if (isnan(d->ci[0]))
 			continue;
 		/* Blocks cancel the host's drift, but need more boots: used as soon as they could reach the corrected level. */
-		if (d->blocks && ldexp(2, -(int)d->n) < ALPHA / (double)tests) {
+		if (d->pairs) {
+			d->p = stat_wilcoxon(d->b, d->m);
+		} else if (d->blocks && ldexp(2, -(int)d->n) < ALPHA / (double)tests) {
 			double *diff = bench_alloc(d->n * sizeof(*diff));
 
 			for (size_t b = 0; b < d->n; b++)
@@ -282,7 +304,7 @@ static void judge_drafts(struct work *w)
 			r->ci[0] = draft_rel(d, d->ci[0]);
 			r->ci[1] = draft_rel(d, d->ci[1]);
 		}
-		if (d->ci[0] >= -d->bound && d->ci[1] <= d->bound) {
+		if (d->ci[0] >= -d->bound && d->ci[1] <= d->bound && all_inside(d)) {
 			r->verdict = V_UNCHANGED;
 		} else if (beyond && r->p < ALPHA) {
 			r->verdict = changed(d->direction, d->est);
@@ -378,6 +400,74 @@ out:
 	free(in);
 }
 
+struct log_ratio {
+	const json_t *boot;	/* the baseline's */
+	double v;
+};
+
+static int cmp_ratio(const void *a, const void *b)
+{
+	const struct log_ratio *x = a, *y = b;
+
+	return (x->boot > y->boot) - (x->boot < y->boot);
+}
+
+/*
+ * The whole lane in one row: a pair of boots (one of each kernel, otherwise alike, run next to each other) gives one number, the median
+ * of log(new / base) over all that both timed, turned so that more is worse; the pairs of all workloads, file systems and modes together
+ * are the sample. It shows "no change" where each cell was booted once only, if there are enough cells.
+ */
+static void draft_lane(struct work *w, const struct member *m, size_t nr)
+{
+	double *delta = bench_alloc((nr + 1) * sizeof(*delta)), *v;
+	struct log_ratio *l = NULL;
+	size_t n = 0, pairs = 0;
+	struct cmp_row *r;
+	struct draft *d;
+
+	for (size_t i = 0; i < nr; i++) {
+		double sign = m[i].a->direction == D_HIGHER ? -1 : 1;
+
+		delta[i] = fmax(m[i].a->rel_delta, m[i].a->abs_floor / fabs(series_median(m[i].a)));
+		for (size_t k = 0; k < m[i].a->nr; k++) {
+			const struct value *x = &m[i].a->v[k], *y = find_value(m[i].b, x);
+
+			if (!y || x->v <= 0 || y->v <= 0)
+				continue;
+			l = bench_grow(l, (n + 1) * sizeof(*l));
+			l[n++] = (struct log_ratio){ x->cell, sign * log(y->v / x->v) };
+		}
+	}
+	if (!n || w->doc_a != w->doc_b)
+		goto out;
+	qsort(l, n, sizeof(*l), cmp_ratio);
+	r = add_row(w->c);
+	d = add_draft(w, 0, n);
+	v = bench_alloc(n * sizeof(*v));
+	for (size_t i = 0, j; i < n; i = j) {
+		for (j = i; j < n && l[j].boot == l[i].boot; j++)
+			v[j - i] = l[j].v;
+		d->b[pairs++] = stat_median(v, j - i);
+	}
+	free(v);
+	name_row(r, "", "(all)", "wall", "", "", "", "(all)", "", "x");
+	free(r->coords);
+	r->coords = bench_printf("%zu pairs of boots", pairs);
+	r->reproduce = bench_strdup("");
+	r->family = true;
+	r->nb = r->nc = (unsigned int)pairs;
+	r->base = 1;
+	r->cand = exp(stat_median(d->b, pairs));
+	r->delta = stat_median(delta, nr);
+	d->n = d->m = pairs;
+	d->direction = D_LOWER;
+	d->log = d->pairs = true;
+	d->bound = log1p(r->delta);
+out:
+	free(delta);
+	free(l);
+}
+
 static bool is_wall_time(const struct series *s)
 {
 	return s->direction != D_INFO && !strcmp(s->lane, "wall") && !unit_is_exact(s->unit);
@@ -387,6 +477,7 @@ static void draft_families(struct work *w, const struct member *all, size_t nr)
 {
 	struct member *m = bench_alloc((nr + 1) * sizeof(*m));
 	bool *done = bench_alloc((nr + 1) * sizeof(*done));
+	size_t times = 0;
 
 	for (size_t i = 0; i < nr; i++) {
 		size_t n = 0;
@@ -399,6 +490,10 @@ static void draft_families(struct work *w, const struct member *all, size_t nr)
 		if (n)
 			draft_family(w, m, n);
 	}
+	for (size_t i = 0; i < nr; i++)
+		if (done[i])
+			m[times++] = all[i];
+	draft_lane(w, m, times);
 	free(m);
 	free(done);
 }
@@ -638,37 +733,46 @@ void comparison_free(struct comparison *c)
 	*c = (struct comparison){};
 }
 
+static const struct cmp_row *family_row(const struct comparison *c, const char *lane, const char *workload)
+{
+	for (size_t i = 0; i < c->nr; i++)
+		if (c->rows[i].family && !strcmp(c->rows[i].lane, lane) && !strcmp(c->rows[i].workload, workload))
+			return &c->rows[i];
+	return NULL;
+}
+
+/*
+ * Does an inconclusive row leave its lane open? A row of few boots does not if its workload, or else the whole lane, was shown
+ * unchanged with it in the pool; one that has an interval and looks changed does.
+ */
+static bool leaves_open(const struct comparison *c, const struct cmp_row *r)
+{
+	const struct cmp_row *family = r->family ? r : family_row(c, r->lane, r->workload), *all = family_row(c, r->lane, "(all)");
+	bool changed_looks = r->ci[0] > r->delta || r->ci[1] < -r->delta / (1 + r->delta);
+
+	if (strcmp(r->lane, "wall") || unit_is_exact(r->unit) || changed_looks)
+		return true;
+	if (family && family->verdict == V_UNCHANGED)
+		return false;
+	return !isnan(family ? family->ci[0] : r->ci[0]) || !all || all->verdict != V_UNCHANGED;
+}
+
 enum verdict comparison_lane(const struct comparison *c, const char *lane)
 {
-	size_t count[BENCH_SIZE(c->count)] = {}, open = 0, suspect = 0;
+	size_t count[BENCH_SIZE(c->count)] = {}, open = 0;
 
-	for (size_t i = 0; i < c->nr; i++) {
-		const struct cmp_row *r = &c->rows[i];
-		bool pooled = !strcmp(lane, "wall") && !r->family && !unit_is_exact(r->unit);
-
-		if (strcmp(r->lane, lane))
-			continue;
-		count[r->verdict]++;
-		if (r->verdict != V_INCONCLUSIVE)
-			continue;
-		/* A single series may stay open if its workload as a whole is shown unchanged and it does not itself look changed. */
-		suspect += pooled && (r->ci[0] > r->delta || r->ci[1] < -r->delta / (1 + r->delta));
-		open += !pooled;
-		/* Without a pooled row (a workload with one series) it speaks for itself. */
-		for (size_t k = 0; pooled && k <= c->nr; k++) {
-			if (k == c->nr)
-				open++;
-			else if (c->rows[k].family && !strcmp(c->rows[k].lane, lane) && !strcmp(c->rows[k].workload, r->workload))
-				break;
+	for (size_t i = 0; i < c->nr; i++)
+		if (!strcmp(c->rows[i].lane, lane)) {
+			count[c->rows[i].verdict]++;
+			open += c->rows[i].verdict == V_INCONCLUSIVE && leaves_open(c, &c->rows[i]);
 		}
-	}
 	if (count[V_INVALID])
 		return V_INVALID;
 	if (count[V_REGRESSED])
 		return V_REGRESSED;
 	if (count[V_IMPROVED])
 		return V_IMPROVED;
-	if (open || suspect)
+	if (open)
 		return V_INCONCLUSIVE;
 	return count[V_UNCHANGED] ? V_UNCHANGED : V_INFO;
 }

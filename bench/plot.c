@@ -26,6 +26,7 @@ struct point {
 	double x;
 	size_t group;
 	double v, lo, hi;
+	const char *tick;	/* x as the document says it, or NULL */
 };
 
 struct words {
@@ -51,6 +52,7 @@ struct drawing {
 	char *dir;
 	struct series_set set;
 	struct words names;	/* of the plots so far */
+	char *left_out;		/* what is not drawn, for subtitles */
 	int nr, err;
 };
 
@@ -127,6 +129,10 @@ static void put_string(FILE *f, const char *s)
 {
 	fputc('"', f);
 	for (; *s; s++) {
+		if (*s == '\n') {
+			fputs("\\n", f);
+			continue;
+		}
 		if (strchr("_^@&~{}", *s))
 			fputs("\\\\", f);
 		else if (*s == '"' || *s == '\\')
@@ -134,6 +140,21 @@ static void put_string(FILE *f, const char *s)
 		fputc(*s, f);
 	}
 	fputc('"', f);
+}
+
+/* A mark's text: gnuplot takes it for a format. */
+static void put_mark(FILE *f, const char *s)
+{
+	char *twice = bench_alloc(2 * strlen(s) + 1);
+	size_t n = 0;
+
+	for (; *s; s++) {
+		if (*s == '%')
+			twice[n++] = '%';
+		twice[n++] = *s;
+	}
+	put_string(f, twice);
+	free(twice);
 }
 
 static void put_setting(FILE *f, const char *name, const char *s)
@@ -175,6 +196,25 @@ static int close_checked(FILE *f, int ret)
 	return ret;
 }
 
+/* The ideal is drawn, and named, last. */
+static void ideal_last(struct plot *p)
+{
+	size_t last = p->nr_lines - 1;
+
+	for (size_t l = 0; l < last; l++) {
+		struct line keep = p->lines[l];
+
+		if (strcmp(keep.name, "one copy"))
+			continue;
+		for (size_t k = l; k < last; k++)
+			p->lines[k] = p->lines[k + 1];
+		p->lines[last] = keep;
+		for (size_t i = 0; i < p->nr_points; i++)
+			p->points[i].line = p->points[i].line == l ? last : p->points[i].line - (p->points[i].line > l);
+		return;
+	}
+}
+
 static int write_tsv(const struct plot *p, const char *path)
 {
 	FILE *f = fopen(path, "w");
@@ -186,11 +226,66 @@ static int write_tsv(const struct plot *p, const char *path)
 		for (size_t i = 0; i < p->nr_points; i++) {
 			const struct point *pt = &p->points[i];
 
-			if (pt->line == l)
-				fprintf(f, "%zu\t%s\t%.10g\t%s\t%.10g\t%.10g\t%.10g\n", l + 1, p->lines[l].name, pt->x,
-					p->groups.nr ? p->groups.w[pt->group] : "-", pt->v, pt->lo, pt->hi);
+			if (pt->line != l)
+				continue;
+			fprintf(f, "%zu\t%s\t%.10g\t", l + 1, p->lines[l].name, pt->x);
+			for (const char *s = p->groups.nr ? p->groups.w[pt->group] : "-"; *s; s++)
+				fputc(*s == '\n' ? ' ' : *s, f);
+			fprintf(f, "\t%.10g\t%.10g\t%.10g\n", pt->v, pt->lo, pt->hi);
 		}
 	return close_checked(f, 0);
+}
+
+/* "65536" as "64k"; anything that is no multiple of 4096 as it is. */
+static char *size_text(const char *text)
+{
+	double v = coord_number(text);
+	unsigned int k = 0;
+
+	if (isnan(v) || v == 0 || fmod(v, 4096) != 0)
+		return bench_strdup(text);
+	for (; k < 3 && fmod(v, 1024) == 0; k++)
+		v /= 1024;
+	return bench_printf("%.0f%c", v, " kMG"[k]);
+}
+
+/* Extremes of the axes and, for lines, where the x axis has its marks: at the values that were measured. */
+static void put_range(FILE *f, const struct plot *p)
+{
+	double lo[2] = { INFINITY, INFINITY }, hi[2] = { -INFINITY, -INFINITY }, unit = 1;
+	struct words ticks = {};
+
+	for (size_t i = 0; i < p->nr_points; i++) {
+		const struct point *pt = &p->points[i];
+		double low = pt->lo > 0 ? fmin(pt->lo, pt->v) : pt->v, high = fmax(pt->hi, pt->v);
+
+		lo[0] = fmin(lo[0], pt->x);
+		hi[0] = fmax(hi[0], pt->x);
+		lo[1] = fmin(lo[1], low);
+		hi[1] = fmax(hi[1], high);
+		if (pt->tick)
+			word_no(&ticks, pt->tick);
+	}
+	/* Times are in seconds, so that the axis can say ms; numbers on bars then are in the unit of the highest. */
+	if (strstr(p->yformat, "cs"))
+		unit = hi[1] < 1e-6 ? 1e-9 : hi[1] < 1e-3 ? 1e-6 : hi[1] < 1 ? 1e-3 : 1;
+	fprintf(f, "valuescale = %g\n", unit);
+	fprintf(f, "xmin = %.10g\nxmax = %.10g\nymin = %.10g\nymax = %.10g\nticks = %zu\n", lo[0], hi[0], lo[1], hi[1], ticks.nr);
+	if (ticks.nr)
+		fprintf(f, "array tick[%zu]\n", ticks.nr);
+	for (size_t i = 0; i < ticks.nr; i++) {
+		char *size = size_text(ticks.w[i]);
+
+		fprintf(f, "tick[%zu] = ", i + 1);
+		put_mark(f, size);
+		free(size);
+		fputc('\n', f);
+	}
+	if (ticks.nr)
+		fprintf(f, "array tickat[%zu]\n", ticks.nr);
+	for (size_t i = 0; i < ticks.nr; i++)
+		fprintf(f, "tickat[%zu] = %.10g\n", i + 1, coord_number(ticks.w[i]));
+	words_free(&ticks);
 }
 
 static int write_gp(const struct plot *p, const char *path, const char *templates)
@@ -222,11 +317,12 @@ static int write_gp(const struct plot *p, const char *path, const char *template
 		fprintf(f, "\"\ncolour[%zu] = %zu\nkind[%zu] = %zu\n", i + 1, 1 + (many ? p->lines[i].what : p->lines[i].kernel), i + 1,
 			p->lines[i].kernel + 1);
 	}
+	put_range(f, p);
 	if (p->groups.nr)
 		fprintf(f, "array group[%zu]\n", p->groups.nr);
 	for (size_t i = 0; i < p->groups.nr; i++) {
 		fprintf(f, "group[%zu] = ", i + 1);
-		put_string(f, p->groups.w[i]);
+		put_mark(f, p->groups.w[i]);
 		fputc('\n', f);
 	}
 	ret = copy_in(f, templates, "style.gp");
@@ -297,6 +393,7 @@ static void plot_draw(struct drawing *d, struct plot *p)
 		plot_free(p);
 		return;
 	}
+	ideal_last(p);
 	tsv = bench_printf("%s/%s.tsv", d->dir, p->name);
 	gp = bench_printf("%s/%s.gp", d->dir, p->name);
 	ret = write_tsv(p, tsv);
@@ -315,20 +412,19 @@ static void plot_draw(struct drawing *d, struct plot *p)
 
 /* --- what there is to draw ---------------------------------------------------------------------------------------------------- */
 
-/* "Linux 6.12.0, xfs, lane wall (tcg), 3 boots" */
-static char *subtitle(const struct drawing *d, const struct series *s, const char *more)
+/* "Linux 6.12.0, xfs, debian, lane wall (tcg), 3 boots" */
+static char *subtitle(const struct drawing *d, const struct series *s)
 {
-	const char *accel = json_str(json_object_get(d->doc, "qemu"), "accel", "?");
 	const json_t *k = json_array_get(json_object_get(d->doc, "kernels"), 0);
 
-	return bench_printf("Linux %s, %s, %s, %s%s%zu boot%s%s", json_str(k, "release", "?"), s->fs, s->image,
-			    !strcmp(s->lane, "icount") ? "lane icount (guest instructions)" : "lane wall, ", strcmp(s->lane, "icount") ? accel : "",
-			    s->nr, s->nr == 1 ? "" : "s", more);
+	return bench_printf("Linux %s, %s, %s, lane %s (%s), %zu boot%s%s", json_str(k, "release", "?"), s->fs, s->image, s->lane,
+			    strcmp(s->lane, "icount") ? json_str(json_object_get(d->doc, "qemu"), "accel", "?") : "guest instructions", s->nr,
+			    s->nr == 1 ? "" : "s", d->left_out);
 }
 
 static bool same_place(const struct series *a, const struct series *b)
 {
-	return !strcmp(a->section, b->section) && !strcmp(a->lane, b->lane) && !strcmp(a->fs, b->fs) && !strcmp(a->image, b->image);
+	return !strcmp(a->workload, b->workload) && !strcmp(a->lane, b->lane) && !strcmp(a->fs, b->fs) && !strcmp(a->image, b->image);
 }
 
 static bool is_ns(const struct series *s)
@@ -399,6 +495,7 @@ static void draw_footprint(struct drawing *d)
 					ideal = one_copy(d, c->s[j]) * BENCH_PAGE / 0x1p20;
 				pt.line = line;
 				pt.x = c->x[j];
+				pt.tick = series_coord(c->s[j], "n", NULL);
 				lo = fmin(lo, pt.x);
 				hi = fmax(hi, pt.x);
 				add_point(&p, pt);
@@ -414,60 +511,76 @@ static void draw_footprint(struct drawing *d)
 		p.name = plot_name(d, id);
 		p.title = bench_printf("Page-cache footprint against the number of containers%s%s", *curves.c[i].rest ? ", " : "",
 				       curves.c[i].rest);
-		p.subtitle = subtitle(d, s, "");
+		p.subtitle = subtitle(d, s);
 		plot_draw(d, &p);
 		free(id);
 	}
 	curves_free(&curves);
 }
 
-/* Bars at the largest N, one group for each file system, image and access. */
+/* The series of a curve at x, or NULL. */
+static const struct series *curve_at(const struct curve *c, double x)
+{
+	for (size_t i = 0; i < c->nr; i++)
+		if (c->x[i] == x)
+			return c->s[i];
+	return NULL;
+}
+
+static bool same_group(const struct curve *a, const struct curve *b)
+{
+	return same_place(a->s[0], b->s[0]) && !strcmp(a->rest, b->rest);
+}
+
+/* One group of bars: all kernels and modes with so many containers, and the ideal. */
+static void add_savings(struct drawing *d, struct plot *p, const struct curve_set *curves, size_t at, double n)
+{
+	const struct curve *head = &curves->c[at];
+	char *group = bench_printf("%s, %s\n%s\nN=%.0f", head->s[0]->fs, series_coord(head->s[0], "access", head->rest),
+				   head->s[0]->image, n);
+	size_t before = p->groups.nr, no = word_no(&p->groups, group);
+	double ideal = NAN;
+
+	free(group);
+	if (no < before)
+		return;
+	for (size_t i = 0; i < curves->nr; i++) {
+		const struct series *s = curve_at(&curves->c[i], n);
+		struct point pt;
+
+		if (!s || !same_group(&curves->c[i], head))
+			continue;
+		pt = series_point(s, BENCH_PAGE / 0x1p20);
+		pt.group = no;
+		pt.x = (double)no + 1;
+		pt.line = line_no(p, s->kernel, s->mode);
+		add_point(p, pt);
+		if (isnan(ideal))
+			ideal = one_copy(d, s) * BENCH_PAGE / 0x1p20;
+	}
+	if (!isnan(ideal))
+		add_point(p, (struct point){ .line = line_no(p, "", "one copy"), .group = no, .x = (double)no + 1, .v = ideal, .lo = ideal,
+					     .hi = ideal });
+}
+
+/* Bars at the largest N of each curve, one group for each file system, image and access. */
 static void draw_savings(struct drawing *d, const char *lane)
 {
 	struct plot p = { .template = "bars", .xlabel = "", .xformat = "", .yformat = "%g", .ylabel = "unique page frames, MiB" };
-	const struct series *any = NULL;
 	struct curve_set curves;
-	double n = 0;
+	char *id;
 
 	curves_collect(&d->set, "unique_frames", "n", &curves);
-	for (size_t i = 0; i < curves.nr; i++) {
-		const struct curve *c = &curves.c[i];
-		const struct series *s = c->s[c->nr - 1];
-		struct point pt = series_point(s, BENCH_PAGE / 0x1p20);
-		double ideal = one_copy(d, s) * BENCH_PAGE / 0x1p20;
-		char *group;
-
-		if (strcmp(s->lane, lane))
-			continue;
-		group = bench_printf("%s %s %s N=%.0f", s->image, s->fs, series_coord(s, "access", c->rest), c->x[c->nr - 1]);
-		pt.group = word_no(&p.groups, group);
-		pt.x = (double)pt.group + 1;
-		pt.line = line_no(&p, s->kernel, s->mode);
-		add_point(&p, pt);
-		if (!isnan(ideal)) {
-			bool there = false;
-
-			pt.line = line_no(&p, "", "one copy");
-			pt.v = pt.lo = pt.hi = ideal;
-			for (size_t k = 0; k < p.nr_points; k++)
-				there |= p.points[k].line == pt.line && p.points[k].group == pt.group;
-			if (!there)
-				add_point(&p, pt);
-		}
-		any = any ? any : s;
-		n = fmax(n, c->x[c->nr - 1]);
-		free(group);
-	}
-	if (any) {
-		char *id = bench_printf("savings-%s", lane);
-
-		p.name = plot_name(d, id);
-		p.title = bench_printf("What N containers hold in the page cache, up to N=%.0f", n);
-		p.subtitle = bench_printf("Linux %s, lane %s, %s", json_str(json_array_get(json_object_get(d->doc, "kernels"), 0), "release", "?"),
-					  lane, json_str(json_object_get(d->doc, "qemu"), "accel", "?"));
-		free(id);
-	}
+	for (size_t i = 0; i < curves.nr; i++)
+		if (!strcmp(curves.c[i].s[0]->lane, lane))
+			add_savings(d, &p, &curves, i, curves.c[i].x[curves.c[i].nr - 1]);
+	id = bench_printf("savings-%s", lane);
+	p.name = plot_name(d, id);
+	p.title = bench_strdup("What N containers hold in the page cache");
+	p.subtitle = bench_printf("Linux %s, lane %s%s", json_str(json_array_get(json_object_get(d->doc, "kernels"), 0), "release", "?"), lane,
+				  d->left_out);
 	plot_draw(d, &p);
+	free(id);
 	curves_free(&curves);
 }
 
@@ -540,7 +653,7 @@ static void draw_cdfs(struct drawing *d)
 		p.name = plot_name(d, id);
 		p.title = bench_printf("%s latency by class, mode %s%s%s", metric, s->mode, *around ? ", fault-around " : "", around);
 		p.title[0] = p.title[0] >= 'a' && p.title[0] <= 'z' ? (char)(p.title[0] - 'a' + 'A') : p.title[0];
-		p.subtitle = subtitle(d, s, "");
+		p.subtitle = subtitle(d, s);
 		plot_draw(d, &p);
 		free(id);
 		free(metric);
@@ -549,25 +662,61 @@ static void draw_cdfs(struct drawing *d)
 	free(h);
 }
 
-/* A plot of bars: groups are the coordinates but for one, which with the kernel tells the bars apart. */
+/*
+ * A plot of bars: groups are the coordinates but for one (coord), which with the kernel tells the bars apart. last: of this coordinate
+ * only the largest value is drawn (another plot shows the rest).
+ */
 struct bars {
-	const char *workload, *metric, *coord, *name, *title;
+	const char *workload, *metric, *coord, *last, *name, *title;
 	bool ylog;
 };
 
 static const struct bars bar_plots[] = {
-	{ "start", "start_ns", "k", "start", "Container start, first and later containers", false },
-	{ "cow", "cow.p50", NULL, "cow-break", "COW break: first write to a shared extent (median)", true },
-	{ "cow", "frames_gained", NULL, "cow-frames", "Page frames gained by a COW break", true },
-	{ "pressure", "refaults", NULL, "pressure-refaults", "Refaults under memory pressure", false },
-	{ "pressure", "throughput", NULL, "pressure-throughput", "Throughput under memory pressure", false },
-	{ "fio", "bw", NULL, "fio-bandwidth", "fio bandwidth by job", false },
+	{ "start", "start_ns", "k", NULL, "start", "Container start, first and later containers", false },
+	{ "cow", "cow.p50", "state", "n", "cow-break", "COW break: first write to a shared extent (median)", true },
+	{ "pressure", "refaults", NULL, NULL, "pressure-refaults", "Refaults under memory pressure", false },
+	{ "pressure", "throughput", NULL, NULL, "pressure-throughput", "Throughput under memory pressure", false },
+	{ "fio", "fio_bw", NULL, NULL, "fio-bandwidth", "fio bandwidth by job", false },
 };
 
-/* The coordinates but for one, as a label: "way=store sharers=8" becomes "store sharers=8" where the name says nothing. */
-static char *group_label(const struct series *s, const char *without)
+/* Has this coordinate one value in all series of a plot? Then it belongs to the title, not to each label. */
+static bool is_constant(const struct drawing *d, const struct series *like, const char *coord)
 {
-	static const char *const plain[] = { "way", "program", "job", "access", "cache" };
+	for (size_t i = 0; i < d->set.nr; i++) {
+		const struct series *s = &d->set.s[i];
+
+		if (series_is(s, like->workload, like->metric) && same_place(s, like) &&
+		    strcmp(series_coord(s, coord, ""), series_coord(like, coord, "")))
+			return false;
+	}
+	return true;
+}
+
+/* ", stride=1": the coordinates that are constant over a plot. */
+static char *constants(const struct drawing *d, const struct series *s)
+{
+	char *text = bench_strdup("");
+	const char *k;
+	json_t *v;
+
+	json_object_foreach((json_t *)s->x, k, v) {
+		char *more;
+
+		if (!is_constant(d, s, k))
+			continue;
+		more = bench_printf("%s, %s=%s", text, k, json_string_value(v));
+		free(text);
+		text = more;
+	}
+	return text;
+}
+
+/*
+ * The coordinates but for two and the constant ones, as a label: "way=store n=8" becomes "store n=8" where the name says nothing.
+ */
+static char *group_label(const struct drawing *d, const struct series *s, const char *without, const char *also)
+{
+	static const char *const plain[] = { "way", "program", "job", "access", "state", "dir" };
 	char *label = bench_strdup("");
 	const char *k;
 	json_t *v;
@@ -577,7 +726,7 @@ static char *group_label(const struct series *s, const char *without)
 		bool bare = false;
 		char *more;
 
-		if (without && !strcmp(k, without))
+		if ((without && !strcmp(k, without)) || (also && !strcmp(k, also)) || is_constant(d, s, k))
 			continue;
 		for (size_t i = 0; i < BENCH_SIZE(plain); i++)
 			bare |= !strcmp(plain[i], k);
@@ -588,6 +737,17 @@ static char *group_label(const struct series *s, const char *without)
 	return label;
 }
 
+/* The largest value of a coordinate among the series of one plot; NaN if there is none. */
+static double largest_coord(const struct drawing *d, const struct bars *b, const struct series *like)
+{
+	double most = NAN;
+
+	for (size_t i = 0; b->last && i < d->set.nr; i++)
+		if (series_is(&d->set.s[i], b->workload, b->metric) && same_place(&d->set.s[i], like))
+			most = fmax(most, coord_number(series_coord(&d->set.s[i], b->last, NULL)));
+	return most;
+}
+
 static void draw_bars(struct drawing *d, const struct bars *b)
 {
 	bool *done = bench_alloc((d->set.nr + 1) * sizeof(*done));
@@ -595,8 +755,8 @@ static void draw_bars(struct drawing *d, const struct bars *b)
 	for (size_t i = 0; i < d->set.nr; i++) {
 		const struct series *s = &d->set.s[i];
 		struct plot p = { .template = "bars", .xlabel = "", .xformat = "", .ylog = b->ylog };
-		double scale, least = INFINITY;
-		char *id;
+		double scale, least = INFINITY, last = largest_coord(d, b, s);
+		char *id, *fixed;
 
 		if (done[i] || !series_is(s, b->workload, b->metric))
 			continue;
@@ -609,7 +769,9 @@ static void draw_bars(struct drawing *d, const struct bars *b)
 			if (!series_is(t, b->workload, b->metric) || !same_place(t, s) || done[k])
 				continue;
 			done[k] = true;
-			group = group_label(t, b->coord);
+			if (!isnan(last) && coord_number(series_coord(t, b->last, NULL)) != last)
+				continue;
+			group = group_label(d, t, b->coord, b->last);
 			what = bench_printf("%s%s%s", t->mode, b->coord ? ", " : "", b->coord ? series_coord(t, b->coord, "") : "");
 			pt = series_point(t, scale);
 			pt.group = word_no(&p.groups, *group ? group : t->fs);
@@ -624,23 +786,28 @@ static void draw_bars(struct drawing *d, const struct bars *b)
 		p.ylog &= least > 0;
 		id = bench_printf("%s-%s-%s", b->name, s->fs, s->lane);
 		p.name = plot_name(d, id);
-		p.title = bench_strdup(b->title);
-		p.subtitle = subtitle(d, s, "");
+		fixed = constants(d, s);
+		if (isnan(last) || is_constant(d, s, b->last))
+			p.title = bench_printf("%s%s", b->title, fixed);
+		else
+			p.title = bench_printf("%s, %s=%.0f%s", b->title, b->last, last, fixed);
+		p.subtitle = subtitle(d, s);
 		plot_draw(d, &p);
 		free(id);
+		free(fixed);
 	}
 	free(done);
 }
 
-/* A plot of lines over a numeric coordinate. */
+/* A plot of lines over a numeric coordinate, one for each value of another (split). */
 struct lines {
-	const char *workload, *metric, *coord, *name, *title, *xlabel;
+	const char *workload, *metric, *coord, *split, *name, *title, *xlabel;
 };
 
 static const struct lines line_plots[] = {
-	{ "copyup", "copyup_ns", "size", "copyup", "Overlay copy-up against file size", "file size, bytes" },
-	{ "cow", "cow.p50", "sharers", "cow-sharers", "COW break against the number of sharers (median)", "files that share the extent" },
-	{ "fault", "storm", "procs", "fault-storm", "Processes that fault the same pages at once", "processes" },
+	{ "copyup", "copyup_total", "size", NULL, "copyup", "Overlay copy-up (open and first byte) against file size", "file size, bytes" },
+	{ "cow", "cow.p50", "n", "state", "cow-sharers", "COW break against the number of sharers (median)", "files that share the extent" },
+	{ "fault", "storm", "procs", NULL, "fault-storm", "Processes that fault the same pages at once", "processes" },
 };
 
 static void draw_lines(struct drawing *d, const struct lines *l)
@@ -654,8 +821,9 @@ static void draw_lines(struct drawing *d, const struct lines *l)
 		const struct series *s = curves.c[i].s[0];
 		struct plot p = { .template = "lines", .xlabel = l->xlabel, .xformat = "" };
 		bool rise = false;
+		const char *split;
 		double scale;
-		char *id;
+		char *id, *fixed;
 
 		if (done[i] || strcmp(s->workload, l->workload))
 			continue;
@@ -664,16 +832,18 @@ static void draw_lines(struct drawing *d, const struct lines *l)
 			const struct curve *c = &curves.c[k];
 			char *label, *what;
 
-			if (done[k] || !series_is(c->s[0], l->workload, l->metric) || !same_place(c->s[0], s))
+			if (done[k] || !series_is(c->s[0], l->workload, l->metric) || !same_place(c->s[0], s) ||
+			    (l->split && strcmp(series_coord(c->s[0], l->split, ""), series_coord(s, l->split, ""))))
 				continue;
 			done[k] = true;
-			label = group_label(c->s[0], l->coord);
+			label = group_label(d, c->s[0], l->coord, l->split);
 			what = bench_printf("%s%s%s", c->s[0]->mode, *label ? ", " : "", label);
 			for (size_t j = 0; j < c->nr; j++) {
 				struct point pt = series_point(c->s[j], scale);
 
 				pt.line = line_no(&p, c->s[0]->kernel, what);
 				pt.x = c->x[j];
+				pt.tick = series_coord(c->s[j], l->coord, NULL);
 				if (pt.x > 0 && pt.lo > 0)
 					add_point(&p, pt);
 			}
@@ -685,15 +855,54 @@ static void draw_lines(struct drawing *d, const struct lines *l)
 			plot_free(&p);
 			continue;
 		}
-		id = bench_printf("%s-%s-%s", l->name, s->fs, s->lane);
+		split = l->split ? series_coord(s, l->split, "") : "";
+		id = bench_printf("%s-%s-%s-%s", l->name, split, s->fs, s->lane);
 		p.name = plot_name(d, id);
-		p.title = bench_strdup(l->title);
-		p.subtitle = subtitle(d, s, "");
+		fixed = constants(d, s);
+		if (*split && !is_constant(d, s, l->split))
+			p.title = bench_printf("%s, %s=%s%s", l->title, l->split, split, fixed);
+		else
+			p.title = bench_printf("%s%s", l->title, fixed);
+		p.subtitle = subtitle(d, s);
 		plot_draw(d, &p);
 		free(id);
+		free(fixed);
 	}
 	free(done);
 	curves_free(&curves);
+}
+
+/*
+ * The second label of one and the same kernel (an A/A pair) is left out: it is there for the verdicts and would only cover the first.
+ */
+static void leave_out_twins(struct drawing *d)
+{
+	const json_t *kernels = json_object_get(d->doc, "kernels"), *k, *e;
+	size_t i, j, n = 0;
+
+	d->left_out = bench_strdup("");
+	json_array_foreach(kernels, i, k) {
+		bool twin = false;
+		char *more;
+
+		json_array_foreach(kernels, j, e)
+			twin |= j < i && !strcmp(json_str(k, "id", ""), json_str(e, "id", ""));
+		if (!twin)
+			continue;
+		more = bench_printf("%s; %s is the same kernel, not drawn", d->left_out, json_str(k, "label", "?"));
+		free(d->left_out);
+		d->left_out = more;
+		for (j = n = 0; j < d->set.nr; j++) {
+			struct series keep = d->set.s[j];
+
+			/* Swapped, not dropped, so that series_free() still finds all of them. */
+			if (strcmp(keep.kernel, json_str(k, "label", ""))) {
+				d->set.s[j] = d->set.s[n];
+				d->set.s[n++] = keep;
+			}
+		}
+		d->set.nr = n;
+	}
 }
 
 /* Plots of an earlier drawing must not look like plots of this one. */
@@ -717,6 +926,7 @@ static void remove_old(const char *dir)
 int plots_draw(const json_t *doc, const char *dir, const char *templates)
 {
 	struct drawing d = { .doc = doc, .templates = templates, .dir = bench_printf("%s/plots", dir) };
+	size_t collected;
 
 	if (mkdir(d.dir, 0777) && errno != EEXIST) {
 		d.err = -errno;
@@ -725,6 +935,8 @@ int plots_draw(const json_t *doc, const char *dir, const char *templates)
 	}
 	remove_old(d.dir);
 	series_collect(doc, NULL, &d.set);
+	collected = d.set.nr;
+	leave_out_twins(&d);
 	draw_footprint(&d);
 	draw_savings(&d, "wall");
 	draw_savings(&d, "icount");
@@ -733,8 +945,10 @@ int plots_draw(const json_t *doc, const char *dir, const char *templates)
 		draw_lines(&d, &line_plots[i]);
 	for (size_t i = 0; i < BENCH_SIZE(bar_plots); i++)
 		draw_bars(&d, &bar_plots[i]);
+	d.set.nr = collected;
 	series_free(&d.set);
 	words_free(&d.names);
+	free(d.left_out);
 	free(d.dir);
 	return d.err ? d.err : d.nr;
 }

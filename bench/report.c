@@ -12,6 +12,8 @@
 #define TERMINAL_LINES	25
 /* Longest table in the summary; the rest is in run.json. */
 #define SUMMARY_ROWS	60
+/* Changed rows in the summary: the table by workload says the rest. */
+#define SUMMARY_CHANGED	20
 
 /* --- terminal ------------------------------------------------------------------------------------------------------------- */
 
@@ -20,7 +22,7 @@ static const char *const verdict_colour[] = { "\033[32m", "\033[1;31m", "", "\03
 /* Which rows people want to see first. */
 static int rank(const struct cmp_row *r)
 {
-	static const int order[] = { 2, 0, 4, 3, 1, 5 };
+	static const int order[] = { [V_INVALID] = 0, [V_REGRESSED] = 1, [V_IMPROVED] = 2, [V_INCONCLUSIVE] = 3, [V_UNCHANGED] = 4, [V_INFO] = 5 };
 
 	return order[r->verdict] * 2 + !r->family;
 }
@@ -36,25 +38,87 @@ static int cmp_rows(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* Pointers to the rows to be shown, in order; all: also what did not change. */
+/* Is this row one of several numbers of one histogram, of which an earlier row that changed the same way is shown already? */
+static bool is_repetition(const struct comparison *c, size_t at)
+{
+	const struct cmp_row *r = &c->rows[at];
+	const char *dot = strchr(r->metric, '.');
+
+	for (size_t i = at; dot && i-- && at - i < 4;) {
+		const struct cmp_row *e = &c->rows[i];
+
+		if (!strncmp(e->metric, r->metric, (size_t)(dot - r->metric) + 1) && !strcmp(e->coords, r->coords) &&
+		    !strcmp(e->section, r->section) && !strcmp(e->lane, r->lane) && !strcmp(e->fs, r->fs) && !strcmp(e->mode, r->mode) &&
+		    !strcmp(e->image, r->image) && e->verdict == r->verdict)
+			return true;
+	}
+	return false;
+}
+
+/* Pointers to the rows to be shown, in order. Without all: what changed or is invalid, each histogram once. */
 static const struct cmp_row **rows_to_show(const struct comparison *c, bool all, size_t *nr)
 {
 	const struct cmp_row **r = bench_alloc((c->nr + 1) * sizeof(*r));
 
 	*nr = 0;
-	for (size_t i = 0; i < c->nr; i++)
-		if (all || c->rows[i].verdict == V_REGRESSED || c->rows[i].verdict == V_IMPROVED || c->rows[i].verdict == V_INVALID)
+	for (size_t i = 0; i < c->nr; i++) {
+		enum verdict v = c->rows[i].verdict;
+
+		if (all || ((v == V_REGRESSED || v == V_IMPROVED || v == V_INVALID) && !is_repetition(c, i)))
 			r[(*nr)++] = &c->rows[i];
+	}
 	if (*nr)
 		qsort(r, *nr, sizeof(*r), cmp_rows);
 	return r;
 }
 
+/* Geometric mean of new / base over the judged rows of each workload and lane, as benchstat does, with the extremes. */
+static struct table *workload_table(const struct comparison *c, bool changed_only)
+{
+	struct table *t = table_new("lrrlrrrrr", "workload/lane", "rows", "geomean", "from .. to", "regressed", "improved", "unchanged",
+				    "inconclusive", "invalid");
+	bool *done = bench_alloc((c->nr + 1) * sizeof(*done));
+
+	for (size_t i = 0; i < c->nr; i++) {
+		const struct cmp_row *first = &c->rows[i];
+		size_t count[6] = {}, n = 0;
+		double sum = 0, range[2] = { INFINITY, -INFINITY };
+
+		for (size_t k = i; k < c->nr; k++) {
+			const struct cmp_row *r = &c->rows[k];
+
+			if (done[k] || r->family || strcmp(r->workload, first->workload) || strcmp(r->lane, first->lane))
+				continue;
+			done[k] = true;
+			count[r->verdict]++;
+			if (r->verdict == V_INFO || r->verdict == V_INVALID || !isfinite(r->rel) || r->rel <= -1)
+				continue;
+			sum += log1p(r->rel);
+			range[0] = fmin(range[0], r->rel);
+			range[1] = fmax(range[1], r->rel);
+			n++;
+		}
+		if (!count[V_REGRESSED] && !count[V_IMPROVED] && !count[V_INVALID] && (changed_only || !n))
+			continue;
+		table_cell(t, "%s/%s", first->workload, first->lane);
+		table_cell(t, "%zu", n);
+		table_cell(t, "%s", show_percent(n ? expm1(sum / (double)n) : NAN));
+		table_cell(t, "%s .. %s", show_percent(n ? range[0] : NAN), show_percent(n ? range[1] : NAN));
+		table_cell(t, "%zu", count[V_REGRESSED]);
+		table_cell(t, "%zu", count[V_IMPROVED]);
+		table_cell(t, "%zu", count[V_UNCHANGED]);
+		table_cell(t, "%zu", count[V_INCONCLUSIVE]);
+		table_cell(t, "%zu", count[V_INVALID]);
+	}
+	free(done);
+	return t;
+}
+
 /* "xfs reflink synthetic", as short as the row allows. */
 static char *row_place(const struct cmp_row *r)
 {
-	if (!*r->fs)
-		return bench_strdup("(all)");
+	if (r->family)
+		return bench_strdup("(pooled)");
 	return bench_printf("%s/%s/%s", r->fs, r->mode, r->image);
 }
 
@@ -105,6 +169,12 @@ static void print_counts(FILE *f, const size_t count[6])
 		}
 }
 
+/* "Unchanged" may rest on pooled rows; then it says so. */
+static const char *pooled_word(enum verdict v, const size_t count[6])
+{
+	return v == V_UNCHANGED && count[V_INCONCLUSIVE] ? ", times pooled" : "";
+}
+
 static size_t print_lane_lines(FILE *f, const struct comparison *c, bool color)
 {
 	size_t lines = 0, count[6];
@@ -115,8 +185,8 @@ static size_t print_lane_lines(FILE *f, const struct comparison *c, bool color)
 		lane_counts(c, lanes[l], count);
 		if (v == V_INFO)
 			continue;
-		fprintf(f, "%s with %s, %s lane: %s%s%s (", c->base, c->cand, lanes[l], color ? verdict_colour[v] : "", verdict_name(v),
-			color && *verdict_colour[v] ? "\033[0m" : "");
+		fprintf(f, "%s with %s, %s lane: %s%s%s%s (", c->base, c->cand, lanes[l], color ? verdict_colour[v] : "", verdict_name(v),
+			color && *verdict_colour[v] ? "\033[0m" : "", pooled_word(v, count));
 		print_counts(f, count);
 		fprintf(f, ")\n");
 		lines++;
@@ -235,6 +305,17 @@ void report_terminal(FILE *f, const json_t *doc, const struct comparison *c, siz
 		left = TERMINAL_LINES > used ? (TERMINAL_LINES - used) / (nr_cmp - i) : 0;
 		left = nr_cmp - i > 1 && left > 3 ? left - 3 : left;
 		rows = rows_to_show(&c[i], all, &nr);
+		if (nr > left && !all) {
+			struct table *t = workload_table(&c[i], true);
+			size_t lines = table_rows(t) + 1;
+
+			if (lines + 4 < left) {
+				table_print_text(f, t, 0);
+				used += lines;
+				left -= lines;
+			}
+			table_free(t);
+		}
 		fit = all || nr + 1 <= left ? nr : left > 2 ? left - 2 : 0;
 		if (fit) {
 			struct table *t = rows_table(rows, fit, color);
@@ -368,13 +449,13 @@ static void summary_comparison(FILE *f, const struct comparison *c)
 		if (v == V_INFO)
 			continue;
 		table_cell(t, "%s", lanes[l]);
-		table_cell(t, "**%s**", verdict_name(v));
+		table_cell(t, "**%s**%s", verdict_name(v), pooled_word(v, count));
 		for (size_t i = 0; i < BENCH_SIZE(count); i++)
 			table_cell(t, "%zu", count[i]);
 	}
 	table_print_markdown(f, t);
 	table_free(t);
-	t = table_new("lrrlll", "workload, wall lane, pooled", "boots", "change", "90 % interval", "held against", "verdict");
+	t = table_new("lrrlll", "times of the wall lane, pooled", "boots", "change", "90 % interval", "held against", "verdict");
 	for (size_t i = 0; i < c->nr; i++) {
 		const struct cmp_row *r = &c->rows[i];
 
@@ -391,13 +472,16 @@ static void summary_comparison(FILE *f, const struct comparison *c)
 	if (families)
 		table_print_markdown(f, t);
 	table_free(t);
+	t = workload_table(c, false);
+	table_print_markdown(f, t);
+	table_free(t);
 	rows = rows_to_show(c, false, &nr);
 	if (nr) {
-		t = rows_table(rows, nr < SUMMARY_ROWS ? nr : SUMMARY_ROWS, false);
+		t = rows_table(rows, nr < SUMMARY_CHANGED ? nr : SUMMARY_CHANGED, false);
 		table_print_markdown(f, t);
 		table_free(t);
-		if (nr > SUMMARY_ROWS)
-			fprintf(f, "... and %zu more in run.json.\n\n", nr - SUMMARY_ROWS);
+		if (nr > SUMMARY_CHANGED)
+			fprintf(f, "... and %zu more: `shbench report --all`, or `--json`.\n\n", nr - SUMMARY_CHANGED);
 	} else {
 		fprintf(f, "No row changed.\n\n");
 	}
@@ -408,7 +492,7 @@ static void summary_comparison(FILE *f, const struct comparison *c)
 static bool same_place(const struct curve *a, const struct curve *b)
 {
 	return !strcmp(a->s[0]->lane, b->s[0]->lane) && !strcmp(a->s[0]->fs, b->s[0]->fs) && !strcmp(a->s[0]->image, b->s[0]->image) &&
-	       !strcmp(a->s[0]->section, b->s[0]->section) && !strcmp(a->rest, b->rest);
+	       !strcmp(a->s[0]->workload, b->s[0]->workload) && !strcmp(a->rest, b->rest);
 }
 
 /* One metric at the coordinates of a curve's point: same cell group and kernel, same coordinates; NaN if there is none. */
@@ -435,11 +519,20 @@ static const char *shared_word(double unique, double logical, double one_copy)
 	return "no";
 }
 
+/* The median at x; NaN if the curve has no such point (or there is no curve). */
+static double curve_value(const struct curve *c, double x)
+{
+	for (size_t i = 0; c && i < c->nr; i++)
+		if (c->x[i] == x)
+			return series_median(c->s[i]);
+	return NAN;
+}
+
 static void summary_savings_rows(struct table *t, const struct series_set *set, const struct curve_set *curves, size_t at,
 				 const char *baseline)
 {
 	const struct curve *ref = NULL, *head = &curves->c[at];
-	double one = NAN, base;
+	double one = NAN;
 
 	for (size_t i = at; i < curves->nr; i++) {
 		const struct curve *c = &curves->c[i];
@@ -449,14 +542,14 @@ static void summary_savings_rows(struct table *t, const struct series_set *set, 
 		    (!ref || !strcmp(c->s[0]->mode, "reflink")))
 			ref = c;
 	}
-	base = ref ? series_median(ref->s[ref->nr - 1]) : NAN;
 	for (size_t i = at; i < curves->nr; i++) {
 		const struct curve *c = &curves->c[i];
 		const struct series *s = c->s[c->nr - 1];
-		double unique, logical;
+		double unique, logical, base;
 
 		if (!same_place(c, head))
 			continue;
+		base = curve_value(ref, c->x[c->nr - 1]);
 		unique = series_median(s);
 		logical = same_point(set, s, "logical_pages");
 		if (isnan(one))
@@ -474,6 +567,7 @@ static void summary_savings_rows(struct table *t, const struct series_set *set, 
 	}
 	if (!isnan(one)) {
 		const struct series *s = head->s[head->nr - 1];
+		double base = curve_value(ref, head->x[head->nr - 1]);
 
 		table_cell(t, "%s", s->image);
 		table_cell(t, "%s, %s", s->fs, s->lane);
@@ -486,6 +580,15 @@ static void summary_savings_rows(struct table *t, const struct series_set *set, 
 		else
 			table_cell(t, "%.1f", 100 * (1 - one / base));
 	}
+}
+
+/* Pages as MiB, "-" for NaN; static storage that lasts until the next call. */
+static const char *show_mib(double pages)
+{
+	static char text[32];
+
+	snprintf(text, sizeof(text), isnan(pages) ? "-" : "%.1f", pages * BENCH_PAGE / 0x1p20);
+	return text;
 }
 
 /* MiB over N, one table for each place, with the slope. */
@@ -507,14 +610,8 @@ static void summary_footprint_table(FILE *f, const struct curve_set *curves, siz
 		if (!same_place(c, head))
 			continue;
 		table_cell(t, "%s, %s", c->s[0]->kernel, c->s[0]->mode);
-		for (size_t k = 0, j = 0; k < head->nr; k++) {
-			while (j < c->nr && c->x[j] < head->x[k])
-				j++;
-			if (j < c->nr && c->x[j] == head->x[k])
-				table_cell(t, "%.1f", series_median(c->s[j]) * BENCH_PAGE / 0x1p20);
-			else
-				table_cell(t, "-");
-		}
+		for (size_t k = 0; k < head->nr; k++)
+			table_cell(t, "%s", show_mib(curve_value(c, head->x[k])));
 		slope_cell(t, c);
 	}
 	fprintf(f, "%s, %s, lane %s%s%s: MiB of unique page frames that N containers hold in the page cache\n\n", head->s[0]->image,

@@ -378,7 +378,7 @@ int stat_theil_sen(const double *x, const double *y, size_t n, double conf, doub
 	sort(s, ns);
 	*slope = median_sorted(s, ns);
 	*icept = stat_median(y, n) - *slope * stat_median(x, n);
-	half = normal_z(conf) * sqrt((nd * (nd - 1) * (2 * nd + 5) - kendall_ties(x, n) - kendall_ties(y, n)) / 18);
+	half = normal_z(conf) * sqrt(fmax(0, nd * (nd - 1) * (2 * nd + 5) - kendall_ties(x, n) - kendall_ties(y, n)) / 18);
 	if (half < (double)ns) {
 		size_t lo = (size_t)rint(((double)ns - half) / 2), hi = (size_t)rint(((double)ns + half) / 2);
 

@@ -183,16 +183,17 @@ FX_UNUSED static void fx_metrics(json_t *doc)
 	fx_metric(doc, "footprint", "one_copy_pages", "pages", "info", 0, 0, 0);
 	fx_metric(doc, "footprint", "file_pages", "pages", "lower", 0.01, 128, 0);
 	fx_metric(doc, "fault", "fault", "ns", "lower", 0.02, 20, 0);
-	fx_metric(doc, "fault", "fault_mean", "ns", "lower", 0.02, 20, 0);
+	fx_metric(doc, "fault", "fault_batch", "ns", "lower", 0.02, 20, 0);
 	fx_metric(doc, "fault", "storm", "ns", "lower", 0.05, 50, 0);
 	fx_metric(doc, "cow", "cow", "ns", "lower", 0.02, 20, 0);
-	fx_metric(doc, "cow", "frames_gained", "pages", "lower", 0, 0, 0);
-	fx_metric(doc, "copyup", "copyup_ns", "ns", "lower", 0.02, 100, 0);
+	fx_metric(doc, "cow", "cow_frames", "pages/page", "info", 0, 0, 0);
+	fx_metric(doc, "cow", "cow_footprint", "pages", "lower", 0.01, 4, 0);
+	fx_metric(doc, "copyup", "copyup_total", "ns", "lower", 0.02, 100, 0);
 	fx_metric(doc, "start", "start_ns", "ns", "lower", 0.05, 100000, 0);
 	fx_metric(doc, "start", "bytes_read", "bytes", "lower", 0.01, 65536, 0);
 	fx_metric(doc, "pressure", "refaults", "count", "lower", 0.05, 100, 0);
-	fx_metric(doc, "fio", "bw", "bytes/s", "higher", 0.05, 0, 0);
-	fx_metric(doc, "fio", "clat_p99", "ns", "lower", 0.05, 0, 0);
+	fx_metric(doc, "fio", "fio_bw", "bytes/s", "higher", 0.05, 0, 0);
+	fx_metric(doc, "fio", "fio_clat_p99", "ns", "lower", 0.05, 0, 0);
 	fx_metric(doc, "novel", "surprise", "furlongs", "lower", 0.05, 0, 0);
 }
 
@@ -253,7 +254,7 @@ FX_UNUSED static void fx_fault(json_t *doc, const char *kernel, const char *lane
 				base = icount ? 1180 : fx_time(4800);
 			snprintf(x, sizeof(x), "class=%s around=%s", classes[k].class, around ? "on" : "off");
 			fx_hist(c, "fault", base * slower, icount ? 0.03 : 0.12, 800, x);
-			fx_sample(c, "fault_mean", base * slower * 1.06, x);
+			fx_sample(c, "fault_batch", base * slower * 1.06, x);
 		}
 	if (!icount)
 		for (unsigned int procs = 1; procs <= 8; procs *= 2) {
@@ -273,7 +274,7 @@ FX_UNUSED static void fx_cow(json_t *doc, const char *kernel, const char *fs, un
 	static const struct {
 		const char *way;
 		double insn;
-	} ways[] = { { "write1", 5400 }, { "write4k", 5100 }, { "write1m", 310000 }, { "store", 2978 }, { "direct4k", 24000 } };
+	} ways[] = { { "write-1", 5400 }, { "write-4k", 5100 }, { "write-1m", 310000 }, { "mmap-1", 2978 }, { "direct-4k", 24000 } };
 	json_t *c = fx_cell(doc, kernel, "cow", "icount", fs, "reflink", 0, pert);
 
 	for (unsigned int warm = 0; warm < 2; warm++)
@@ -283,26 +284,27 @@ FX_UNUSED static void fx_cow(json_t *doc, const char *kernel, const char *fs, un
 				struct hist *h = malloc(sizeof(*h));
 				char x[64];
 
-				snprintf(x, sizeof(x), "way=%s cache=%s sharers=%u", ways[k].way, warm ? "warm" : "cold", sharers);
+				snprintf(x, sizeof(x), "n=%u way=%s state=%s stride=1", sharers, ways[k].way, warm ? "warm" : "cold");
 				hist_init(h);
 				for (unsigned int i = 0; i < 64; i++)
 					hist_add(h, (uint64_t)(v * (1 + 0.001 * i)));
 				fx_hist_add(c, "cow", h, x);
-				fx_sample(c, "frames_gained", k == 2 ? 256 : k == 4 ? 0 : 1, x);
+				fx_sample(c, "cow_frames", k == 4 ? 0 : 1, x);
+				fx_sample(c, "cow_footprint", 512 + (k == 2 ? 256 : 1), x);
 				free(h);
 			}
 }
 
 FX_UNUSED static void fx_copyup(json_t *doc, const char *kernel, const char *fs, unsigned int boot, double slower)
 {
-	static const char *const size[] = { "4k", "64k", "1M", "16M", "64M" };
+	static const char *const size[] = { "4096", "65536", "1048576", "16777216", "67108864" };
 	json_t *c = fx_cell(doc, kernel, "copyup", "wall", fs, "overlay", boot, 0);
 
 	for (size_t i = 0; i < 5; i++) {
-		char x[32];
+		char x[64];
 
-		snprintf(x, sizeof(x), "size=%s", size[i]);
-		fx_sample(c, "copyup_ns", fx_time(900000 + pow(16, (double)i) * 9000) * slower, x);
+		snprintf(x, sizeof(x), "size=%s state=cold upper=same", size[i]);
+		fx_sample(c, "copyup_total", fx_time(900000 + pow(16, (double)i) * 9000) * slower, x);
 	}
 }
 
@@ -335,9 +337,9 @@ FX_UNUSED static void fx_rest(json_t *doc, const char *kernel, const char *fs, u
 	for (size_t i = 0; i < 3; i++) {
 		char x[64];
 
-		snprintf(x, sizeof(x), "job=%s", jobs[i]);
-		fx_sample(c, "bw", fx_time(45e6 * (double)(1 + 5 * i)), x);
-		fx_sample(c, "clat_p99", fx_time(900e3), x);
+		snprintf(x, sizeof(x), "job=%s dir=read clones=4", jobs[i]);
+		fx_sample(c, "fio_bw", fx_time(45e6 * (double)(1 + 5 * i)), x);
+		fx_sample(c, "fio_clat_p99", fx_time(900e3), x);
 	}
 	c = fx_cell(doc, kernel, "novel", "wall", fs, "reflink", boot, 0);
 	fx_sample(c, "surprise", fx_time(7), "colour=green");
