@@ -431,7 +431,7 @@ static const struct wl_metric metrics[] = {
 	{ "fault", "ns", WL_LOWER, 0.02, 20, "one page fault, by class" },
 	{ "fault_batch", "ns", WL_LOWER, 0.02, 20, "time of a whole pass per fault, without a clock inside" },
 	{ "first_touch_major", "count", WL_LOWER, 0.01, 1, "major faults when a clone is touched whose data another clone holds" },
-	{ "first_touch_io", "bytes", WL_LOWER, 0.01, 4096, "bytes read from the device by those touches" },
+	{ "first_touch_io", "bytes", WL_LOWER, 0.01, 65536, "bytes read from the device by those touches" },
 	{ "storm", "ns", WL_LOWER, 0.05, 50, "time per fault when n processes fault the same pages at once" },
 	{ "storm_major", "count", WL_INFO, 0, 0, "major faults of all processes of a storm" },
 	{ NULL, NULL, WL_INFO, 0, 0, NULL }

@@ -380,7 +380,7 @@ static const struct wl_param params[] = {
 static const struct wl_metric metrics[] = {
 	{ "read", "ns", WL_LOWER, 0.01, 50, "one pread() of a clone, by class and size" },
 	{ "read_batch", "ns", WL_LOWER, 0.01, 20, "reading a clone, per page, without a clock inside" },
-	{ "read_io", "bytes", WL_LOWER, 0.01, 4096, "bytes read from the device by a pass" },
+	{ "read_io", "bytes", WL_LOWER, 0.01, 65536, "bytes read from the device by a pass" },
 	{ "control", "ns", WL_LOWER, 0.002, 5, "one operation on a file that shares nothing" },
 	{ "control_batch", "ns", WL_LOWER, 0.002, 5, "the same per page (per fault for faults), without a clock inside" },
 	{ NULL, NULL, WL_INFO, 0, 0, NULL }
