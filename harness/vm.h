@@ -47,7 +47,7 @@ struct vm_config {
 	const struct vm_disk *disks;
 	unsigned int nr_disks;
 	double boot_s, idle_s, total_s;	/* deadlines in host seconds, already scaled for accelerator and config */
-	const char *dir;		/* existing directory for console.log; sockets live in a private one under /tmp */
+	const char *dir;		/* existing directory for console.log */
 	const char *console;		/* console file's path; NULL: dir/console.log */
 	bool interactive;		/* shell: console on the terminal, no records, no deadlines */
 	/* Called for each well-formed record as it comes; may be NULL. */
