@@ -227,15 +227,15 @@ static void say_needed(struct cmp_row *r, const struct draft *d, unsigned int le
 	double need = ceil(n * pow(half / margin, 2));
 
 	if (isnan(half) && d->pairs) {
-		r->why = bench_printf("needs %d pairs of boots (has %.0f)", MIN_PAIRS, n);
+		r->why = bench_printf("needs %d pairs of boots to show no change (has %.0f)", MIN_PAIRS, n);
 		return;
 	}
 	if (isnan(half)) {
 		r->why = bench_printf("needs %u boots to show no change, %u to show one (has %.0f)", stat_min_boots(1 - CONF), least, n);
 		return;
 	}
-	if (d->pairs && fabs(d->est) < d->bound && d->ci[0] >= -d->bound && d->ci[1] <= d->bound) {
-		r->why = bench_printf("some of the %.0f pairs of boots differ by more than that", n);
+	if (d->pairs) {
+		r->why = bench_printf("the %.0f pairs of boots do not all agree within that", n);
 		return;
 	}
 	need = fmax(need, n + 1);
@@ -256,6 +256,12 @@ static bool all_inside(const struct draft *d)
 	return true;
 }
 
+/* The lane's row is there to show "no change" and is not one of the tests for a change. */
+static bool is_tested(const struct draft *d)
+{
+	return !isnan(d->ci[0]) && !d->pairs;
+}
+
 static void judge_drafts(struct work *w)
 {
 	double *p = bench_alloc((w->nr_drafts + 1) * sizeof(*p));
@@ -267,18 +273,16 @@ static void judge_drafts(struct work *w)
 
 		d->est = d->pairs ? stat_hodges_lehmann_paired(d->b, d->m, CONF, d->ci) :
 				    stat_hodges_lehmann(d->a, d->n, d->b, d->m, CONF, d->ci);
-		tests += !isnan(d->ci[0]);
+		tests += is_tested(d);
 	}
 	least = stat_min_boots(ALPHA / (double)(w->nr_drafts ? w->nr_drafts : 1));
 	for (size_t i = 0; i < w->nr_drafts; i++) {
 		struct draft *d = &w->drafts[i];
 
-		if (isnan(d->ci[0]))
+		if (!is_tested(d))
 			continue;
 		/* Blocks cancel the host's drift, but need more boots: used as soon as they could reach the corrected level. */
-		if (d->pairs) {
-			d->p = stat_wilcoxon(d->b, d->m);
-		} else if (d->blocks && ldexp(2, -(int)d->n) < ALPHA / (double)tests) {
+		if (d->blocks && ldexp(2, -(int)d->n) < ALPHA / (double)tests) {
 			double *diff = bench_alloc(d->n * sizeof(*diff));
 
 			for (size_t b = 0; b < d->n; b++)
@@ -299,8 +303,9 @@ static void judge_drafts(struct work *w)
 		bool beyond = d->ci[0] > d->bound || d->ci[1] < -d->bound;
 
 		r->rel = draft_rel(d, d->est);
-		if (!isnan(d->ci[0])) {
+		if (is_tested(d))
 			r->p = p[k++];
+		if (!isnan(d->ci[0])) {
 			r->ci[0] = draft_rel(d, d->ci[0]);
 			r->ci[1] = draft_rel(d, d->ci[1]);
 		}
@@ -750,6 +755,9 @@ static bool leaves_open(const struct comparison *c, const struct cmp_row *r)
 	const struct cmp_row *family = r->family ? r : family_row(c, r->lane, r->workload), *all = family_row(c, r->lane, "(all)");
 	bool changed_looks = r->ci[0] > r->delta || r->ci[1] < -r->delta / (1 + r->delta);
 
+	/* The lane's own row is a help for others, never a doubt of its own. */
+	if (r == all)
+		return false;
 	if (strcmp(r->lane, "wall") || unit_is_exact(r->unit) || changed_looks)
 		return true;
 	if (family && family->verdict == V_UNCHANGED)

@@ -380,13 +380,11 @@ int stat_theil_sen(const double *x, const double *y, size_t n, double conf, doub
 	*icept = stat_median(y, n) - *slope * stat_median(x, n);
 	half = normal_z(conf) * sqrt(fmax(0, nd * (nd - 1) * (2 * nd + 5) - kendall_ties(x, n) - kendall_ties(y, n)) / 18);
 	if (half < (double)ns) {
+		/* The M1-th and the (M2 + 1)-th smallest, counted from 1. */
 		size_t lo = (size_t)rint(((double)ns - half) / 2), hi = (size_t)rint(((double)ns + half) / 2);
 
-		hi -= hi > 0;
-		if (hi >= ns)
-			hi = ns - 1;
-		ci[0] = s[lo < hi ? lo : hi];
-		ci[1] = s[lo < hi ? hi : lo];
+		ci[0] = s[lo ? lo - 1 : 0];
+		ci[1] = s[hi < ns ? hi : ns - 1];
 	} else {
 		ci[0] = ci[1] = NAN;
 	}
