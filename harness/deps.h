@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Which packages are missing. The table, the checks and the installation are harness/deps.sh's: it has to run before anything is compiled. */
+/*
+ * Which packages are missing. The table, the checks and the installation are harness/deps.sh's: it has to run before anything
+ * is compiled.
+ */
 #ifndef SHCACHE_DEPS_H
 #define SHCACHE_DEPS_H
 

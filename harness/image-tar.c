@@ -744,8 +744,6 @@ static int index_dir(struct index *ix, const char *src)
 	FTS *fts;
 	int ret = 0;
 
-	while (skip && src[skip - 1] == '/')
-		skip--;
 	fts = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, by_name);
 	if (!fts)
 		return unreadable(src, errno);

@@ -284,7 +284,7 @@ static void on_line(const char *line, void *arg)
 {
 	struct steps *s = arg;
 
-	if (!strncmp(line, "I: ", 3))
+	if (!strncmp(line, "I: ", 3) && strncmp(line, "I: running --", 13))
 		progress(s->done++, DEBIAN_STEPS, "debian image: %s", line + 3);
 	/* The first cause is more telling than what follows from it. */
 	if (!s->error && (!strncmp(line, "E: ", 3) || strstr(line, "No space left")))

@@ -14,7 +14,7 @@ struct image {
 	bool synthetic;		/* no tar: the agent makes it from image_files, image_bytes and the seed */
 	unsigned int files;	/* synthetic: how many ...; tar: regular files in it */
 	uint64_t bytes;		/* sum of the regular files' sizes */
-	char *tar;		/* uncompressed, checked tar in the cache; NULL for synthetic */
+	char *tar;		/* canonical tar (image-tar.h) in the cache; NULL for synthetic */
 	char *hash;		/* sha256 of the tar, or of the synthetic parameters */
 	char *note;		/* what people must know: "slimmed to the 212 files that the programs open" or "" */
 	bool programs;		/* has python3, redis-server and nginx */

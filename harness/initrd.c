@@ -318,7 +318,10 @@ out:
 	return ret;
 }
 
-/* Writes one whole archive to fd and closes that; the archive's length is a multiple of 512, so that another may follow. text[i] may be NULL. */
+/*
+ * Writes one whole archive to fd and closes that. Its length is a multiple of 512, so that another may follow. text[i], a file's
+ * content, may be NULL.
+ */
 static int put_archive(int fd, const char *path, const struct item *items, const char *const *text, size_t n)
 {
 	struct archive *a = archive_write_new();

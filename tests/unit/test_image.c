@@ -268,6 +268,12 @@ static void test_canonical(void **state)
 	assert_false(info.programs);
 	free(line);
 	free(want);
+	/* The first header, usr/: owner by number only, whole seconds. */
+	assert_int_equal(read_file(in("c.tar"), &line, NULL), 0);
+	assert_int_equal(strtoul(line + 108, NULL, 8), 33);
+	assert_int_equal(strtoul(line + 136, NULL, 8), 1000001);
+	assert_int_equal(line[265], '\0');
+	free(line);
 	/* The canonical form of the canonical form is itself. */
 	assert_int_equal(tar_from_tar(in("c.tar"), in("c2.tar"), 0, &info), 0);
 	assert_int_equal(info.entries, 12);
@@ -500,7 +506,8 @@ static void test_slim(void **state)
 		 { "lib", 'l', "usr/lib", 0 }, { "usr/lib/libc.so", 'l', "libc-2.so", 0 }, { "usr/lib/libc-2.so", 'f', "c", 0 },
 		 { "usr/lib/libm.so", 'f', "no", 0 }, { "usr/share/doc/readme", 'f', "no", 0 }, { "usr/share/zone", 'f', "utc", 0 },
 		 { "etc/alt", 'l', "/usr/share", 0 }, { "usr/share/x", 'l', "/../etc/real", 0 }, { "etc/real", 'f', "r", 0 },
-		 { "loop", 'l', "loop", 0 }, { "tmp", 'd', NULL, 01777 }, { "var/lib/redis", 'd', NULL, 0750 },
+		 { "loop", 'l', "loop", 0 }, { "tmp", 'd', NULL, 01777 }, { "opt/x", 'd', NULL, 0 }, { "sbin", 'l', "usr/sbin", 0 },
+		 { "var/lib/redis", 'd', NULL, 0750 },
 		 { "var/lib/nginx/body", 'd', NULL, 0 }, { "var/lib/dpkg/status", 'f', "no", 0 });
 	assert_int_equal(tar_from_tar(in("whole.tar"), in("wc.tar"), 0, &info), 0);
 	assert_int_equal(tar_slim(in("wc.tar"), in("slim.tar"), paths, ARRAY_SIZE(paths), &info), 0);
@@ -508,7 +515,8 @@ static void test_slim(void **state)
 		   "0 644 usr/bin/first = both\n1 644 usr/bin/second -> usr/bin/first\n2 644 lib -> usr/lib\n5 755 usr/lib/\n"
 		   "2 644 usr/lib/libc.so -> libc-2.so\n0 644 usr/lib/libc-2.so = c\n5 755 usr/share/\n5 755 usr/share/doc/\n"
 		   "0 644 usr/share/zone = utc\n5 755 etc/\n2 644 etc/alt -> /usr/share\n2 644 usr/share/x -> /../etc/real\n"
-		   "0 644 etc/real = r\n2 644 loop -> loop\n5 1777 tmp/\n5 755 var/\n5 755 var/lib/\n5 750 var/lib/redis/\n"
+		   "0 644 etc/real = r\n2 644 loop -> loop\n5 1777 tmp/\n5 755 opt/\n2 644 sbin -> usr/sbin\n5 755 var/\n"
+		   "5 755 var/lib/\n5 750 var/lib/redis/\n"
 		   "5 755 var/lib/nginx/\n5 755 var/lib/nginx/body/\n");
 	assert_int_equal(info.files, 5);
 	assert_int_equal(info.bytes, 2 + 4 + 1 + 3 + 1);
