@@ -252,6 +252,26 @@ static char *read_job(void)
 	return text;
 }
 
+/* SIGSEGV and its kind in process 1 would panic the kernel; ending without "done" is the truth, and quicker. */
+static void on_fatal(int sig)
+{
+	static const char msg[] = "agent: process 1 received a fatal signal\n";
+
+	(void)sig;
+	if (write(2, msg, sizeof(msg) - 1) < 0)
+		_exit(1);
+	reboot(RB_POWER_OFF);
+}
+
+static void fatal_signals(void (*handler)(int))
+{
+	static const int signals[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT };
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(signals); i++)
+		signal(signals[i], handler);
+}
+
 /* --- running the workload ------------------------------------------------------------------------------------------------ */
 
 static void conclude(struct wl_ctx *ctx, int err)
@@ -317,8 +337,12 @@ static int check_needs(struct wl_ctx *ctx)
 
 static void run_workload(struct wl_ctx *ctx)
 {
-	int err = check_needs(ctx);
+	int err;
 
+	fatal_signals(SIG_DFL);
+	/* A container that died shows as an error of write(2). */
+	signal(SIGPIPE, SIG_IGN);
+	err = check_needs(ctx);
 	if (!err)
 		err = ctx->w->run(ctx);
 	conclude(ctx, err);
@@ -412,30 +436,6 @@ static void serve(void)
 	close(ctx->port);
 }
 
-/* SIGSEGV and its kind in process 1 would panic the kernel; ending without "done" is the truth, and quicker. */
-static void on_fatal(int sig)
-{
-	static const char msg[] = "agent: process 1 received a fatal signal\n";
-
-	if (getpid() == 1) {
-		if (write(2, msg, sizeof(msg) - 1) < 0)
-			_exit(1);
-		reboot(RB_POWER_OFF);
-	}
-	signal(sig, SIG_DFL);
-	raise(sig);
-}
-
-static void catch_fatal(void)
-{
-	static const int signals[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT };
-	struct sigaction sa = { .sa_handler = on_fatal, .sa_flags = SA_NODEFER };
-	size_t i;
-
-	for (i = 0; i < ARRAY_SIZE(signals); i++)
-		sigaction(signals[i], &sa, NULL);
-}
-
 int agent_run(struct wl_ctx *ctx, const char *const *argv)
 {
 	char out[4096], *line;
@@ -494,7 +494,7 @@ int main(int argc, char **argv)
 	raise_root();
 	mount_all();
 	open_console();
-	catch_fatal();
+	fatal_signals(on_fatal);
 	setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin", 1);
 	/* mkfs.xfs makes small file systems only for fstests, which it knows by these. */
 	setenv("TEST_DIR", "/", 1);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "agent.h"
+#include "fnv.h"
 #include "timing.h"
 #include "tree-internal.h"
 
@@ -293,34 +294,22 @@ static int unpack_tar(struct wl_ctx *ctx, const char *root)
 
 int tree_fill(struct wl_ctx *ctx, const char *root)
 {
+	static const char *const points[] = { "proc", "dev", "tmp" };
+	char path[PATH_MAX];
+	int err;
+
 	wl_progress(ctx, 0, 1, "making the golden tree");
-	return ctx->job.tar ? unpack_tar(ctx, root) : make_synthetic(ctx, root);
+	err = ctx->job.tar ? unpack_tar(ctx, root) : make_synthetic(ctx, root);
+	/* Where a container mounts; were they made later, a clone would differ from golden. */
+	for (size_t i = 0; !err && i < sizeof(points) / sizeof(points[0]); i++) {
+		snprintf(path, sizeof(path), "%s/%s", root, points[i]);
+		if (mkdir(path, 0755) && errno != EEXIST)
+			err = wl_fail(ctx, -errno, "mkdir %s: %s", path, strerror(errno));
+	}
+	return err;
 }
 
 /* --- hashing ------------------------------------------------------------------------------------------------------------- */
-
-#define FNV_BASIS 0xcbf29ce484222325u
-#define FNV_PRIME 0x100000001b3u
-
-/* A word at a time; the last one is filled up with zeroes. */
-static uint64_t fnv(uint64_t h, const void *data, size_t len)
-{
-	const unsigned char *p = data;
-	uint64_t w;
-
-	for (; len >= sizeof(w); p += sizeof(w), len -= sizeof(w)) {
-		memcpy(&w, p, sizeof(w));
-		h = (h ^ w) * FNV_PRIME;
-		h ^= h >> 32;
-	}
-	if (len) {
-		w = 0;
-		memcpy(&w, p, len);
-		h = (h ^ w) * FNV_PRIME;
-		h ^= h >> 32;
-	}
-	return h;
-}
 
 /* The buffer is aligned for O_DIRECT and a multiple of a word. */
 static int hash_file(int dirfd, const char *path, bool direct, void *buf, uint64_t *h)

@@ -3,7 +3,7 @@
  * Trees: a golden tree and its clones ("containers' roots") on the file system under test.
  *
  * Layout below the mount point TREE_MNT: golden/ (a subvolume on btrfs), c0000/ c0001/ ... the clones; in the overlay
- * modes up/cNNNN, work/cNNNN and the merged view mounted on cNNNN/.
+ * modes up/cNNNN, work/cNNNN and the merged view mounted on cNNNN/. Golden always has proc/, dev/ and tmp/, on which containers mount.
  *
  *   mode            fs           how clone k is made
  *   reflink         xfs, btrfs   every regular file by FICLONE, everything else re-created
@@ -51,9 +51,15 @@ int tree_clone_to(struct tree *t, unsigned int n);
 /* Root directory of clone k; the string lives as long as the tree. Golden itself: tree_golden(). */
 const char *tree_root(struct tree *t, unsigned int k);
 const char *tree_golden(struct tree *t);
-/* FNV-1a-64 over sorted paths, sizes and contents of a tree, read with O_DIRECT or dropped afterwards, so that it leaves nothing cached. */
+/*
+ * Hash (fnv.h) over sorted paths, sizes, contents and link targets of a tree. Reads with O_DIRECT, that is, what the device
+ * holds, and leaves nothing cached.
+ */
 int tree_hash(struct tree *t, const char *root, uint64_t *hash);
-/* Checks that golden and every clone in [from, to) still hash to t->hash; emits the wl_check "content". */
+/*
+ * Checks that golden and every clone in [from, to) still hash to t->hash; emits the wl_check "content". Reads through the page
+ * cache, that is, what a program sees now; then drops the caches and reads golden once more from the device.
+ */
 int tree_verify(struct tree *t, const char *phase, unsigned int from, unsigned int to);
 /* sync; drop_caches=3 (twice); waits until per-cpu batches are folded in. */
 void tree_drop_caches(void);
