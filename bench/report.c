@@ -11,7 +11,7 @@
 
 #define TERMINAL_LINES	25
 /* Longest table in the summary; the rest is in run.json. */
-#define SUMMARY_ROWS	60
+#define SUMMARY_ROWS	40
 /* Changed rows in the summary: the table by workload says the rest. */
 #define SUMMARY_CHANGED	20
 
@@ -278,57 +278,66 @@ static struct table *marginal_table(const json_t *doc)
 	return t;
 }
 
+/* The rows that fit into so many lines, below a table by workload if they do not all fit. Returns the lines that were printed. */
+static size_t print_rows(FILE *f, const struct comparison *c, size_t lines, bool all, bool color)
+{
+	const struct cmp_row **rows;
+	size_t nr, fit, used = 0;
+
+	rows = rows_to_show(c, all, &nr);
+	if (!all && nr + 1 > lines) {
+		struct table *t = workload_table(c, true);
+
+		if (table_rows(t) + 5 < lines) {
+			table_print_text(f, t, 0);
+			used += table_rows(t) + 1;
+			lines -= used;
+		}
+		table_free(t);
+	}
+	fit = all || nr + 1 <= lines ? nr : lines > 2 ? lines - 2 : 0;
+	if (fit) {
+		struct table *t = rows_table(rows, fit, color);
+
+		table_print_text(f, t, 0);
+		table_free(t);
+		used += fit + 1;
+	}
+	if (fit < nr && lines) {
+		fprintf(f, "  ... and %zu more; all rows with --all\n", nr - fit);
+		used++;
+	}
+	free(rows);
+	return used;
+}
+
 void report_terminal(FILE *f, const json_t *doc, const struct comparison *c, size_t nr_cmp, bool all, bool color)
 {
-	size_t used = print_head(f, doc), left;
+	size_t left = TERMINAL_LINES - print_head(f, doc);
 
 	if (!nr_cmp) {
 		struct table *t = marginal_table(doc);
 
 		if (table_rows(t))
-			table_print_text(f, t, all ? 0 : TERMINAL_LINES - used - 1);
+			table_print_text(f, t, all ? 0 : left - 1);
 		table_free(t);
 		return;
 	}
 	for (size_t i = 0; i < nr_cmp; i++) {
-		const struct cmp_row **rows;
-		size_t nr, fit;
+		/* Each has its share of what is left; what one does not need goes to the next. */
+		size_t share = left / (nr_cmp - i), used;
 
 		if (c[i].refused) {
 			fprintf(f, "%s with %s: not compared: %s\n", c[i].base, c[i].cand, c[i].refused);
-			used++;
+			left -= share ? 1 : 0;
 			continue;
 		}
-		used += print_lane_lines(f, &c[i], color);
-		used += print_advice(f, &c[i]);
-		/* The rest of the lines, shared among the comparisons that are still to come: each needs three for itself. */
-		left = TERMINAL_LINES > used ? (TERMINAL_LINES - used) / (nr_cmp - i) : 0;
-		left = nr_cmp - i > 1 && left > 3 ? left - 3 : left;
-		rows = rows_to_show(&c[i], all, &nr);
-		if (nr > left && !all) {
-			struct table *t = workload_table(&c[i], true);
-			size_t lines = table_rows(t) + 1;
-
-			if (lines + 4 < left) {
-				table_print_text(f, t, 0);
-				used += lines;
-				left -= lines;
-			}
-			table_free(t);
-		}
-		fit = all || nr + 1 <= left ? nr : left > 2 ? left - 2 : 0;
-		if (fit) {
-			struct table *t = rows_table(rows, fit, color);
-
-			table_print_text(f, t, 0);
-			used += fit + 1;
-			table_free(t);
-		}
-		if (fit < nr && used < TERMINAL_LINES) {
-			fprintf(f, "  ... and %zu more; all rows with --all, and in summary.md\n", nr - fit);
-			used++;
-		}
-		free(rows);
+		used = print_lane_lines(f, &c[i], color);
+		if (used < share)
+			used += print_advice(f, &c[i]);
+		if (used < share || all)
+			used += print_rows(f, &c[i], share > used ? share - used : 0, all, color);
+		left -= used < left ? used : left;
 	}
 }
 
@@ -512,11 +521,9 @@ static double same_point(const struct series_set *set, const struct series *like
 /* Says from the numbers themselves whether the containers' pages are held once. */
 static const char *shared_word(double unique, double logical, double one_copy)
 {
-	if (unique <= 1.1 * one_copy)
-		return "yes";
-	if (unique < 0.9 * logical)
-		return "partly";
-	return "no";
+	double saved = (logical - unique) / (logical - one_copy);
+
+	return saved >= 0.9 ? "yes" : saved > 0.1 ? "partly" : "no";
 }
 
 /* The median at x; NaN if the curve has no such point (or there is no curve). */
@@ -649,18 +656,19 @@ static void summary_footprint(FILE *f, const json_t *doc, const struct series_se
 	curves_free(&curves);
 }
 
+/* last: of this coordinate the open table shows the largest value only. */
 struct chapter {
-	const char *workload, *title, *text;
+	const char *workload, *title, *text, *last;
 };
 
 static const struct chapter chapters[] = {
-	{ "fault", "Page fault latency by class", "" },
-	{ "read", "Reading", "" },
-	{ "cow", "COW break", "Cost of the first write to a shared extent, by way and number of sharers, and what it gains in frames." },
-	{ "copyup", "Overlay copy-up by file size", "" },
-	{ "start", "Container start", "The first container and the later ones." },
-	{ "pressure", "Under memory pressure", "" },
-	{ "fio", "fio", "" },
+	{ "fault", "Page fault latency by class", "", NULL },
+	{ "read", "Reading", "", NULL },
+	{ "cow", "COW break", "The first write to a shared extent, by way, at the largest number of sharers (n).", "n" },
+	{ "copyup", "Overlay copy-up by file size", "", NULL },
+	{ "start", "Container start", "The first container and the later ones.", NULL },
+	{ "pressure", "Under memory pressure", "", NULL },
+	{ "fio", "fio", "", NULL },
 };
 
 /* The base name of a series whose metric ends in ".p50", or NULL. */
@@ -717,8 +725,31 @@ static void chapter_cell(struct table *t, const struct series_set *set, const st
 	table_cell(t, "%s / %s / %s", text[0], text[1], text[2]);
 }
 
-/* One table: all of one workload, a row for each metric and place, a column for each kernel. */
-static void summary_workload(FILE *f, const json_t *doc, const struct series_set *set, const char *workload, bool skip_footprint)
+/* Which rows of a workload a table shows. */
+struct selection {
+	const char *workload;
+	const char *without;	/* a metric that has tables of its own */
+	const char *coord;	/* only series with the value at (or without this coordinate) */
+	double at;
+};
+
+static bool is_selected(const struct series_set *set, size_t i, const struct selection *sel)
+{
+	const struct series *s = &set->s[i];
+	double x = sel->coord ? coord_number(series_coord(s, sel->coord, NULL)) : NAN;
+
+	if (strcmp(s->workload, sel->workload) || is_derived(s) || (sel->without && series_is(s, NULL, sel->without)) ||
+	    (!isnan(x) && x != sel->at))
+		return false;
+	/* Another kernel's series of the same key has its column already. */
+	for (size_t p = 0; p < i; p++)
+		if (!strcmp(set->s[p].key, s->key))
+			return false;
+	return true;
+}
+
+/* One table: a row for each metric and place of a workload, a column for each kernel; latencies first. */
+static void summary_table(FILE *f, const json_t *doc, const struct series_set *set, const struct selection *sel)
 {
 	const json_t *kernels = json_object_get(doc, "kernels"), *k;
 	struct table *t = table_new("llll", "lane", "where", "metric", "at");
@@ -728,38 +759,44 @@ static void summary_workload(FILE *f, const json_t *doc, const struct series_set
 	json_array_foreach(kernels, i, k)
 		table_add_column(t, 'r', json_str(k, "label", "?"));
 	table_add_column(t, 'l', "cell");
-	for (size_t r = 0; r < set->nr; r++) {
-		const struct series *s = &set->s[r];
-		bool seen = is_derived(s) || (skip_footprint && series_is(s, NULL, "unique_frames"));
-		char *hist;
+	for (int want_hist = 1; want_hist >= 0; want_hist--)
+		for (size_t r = 0; r < set->nr; r++) {
+			const struct series *s = &set->s[r];
+			char *hist = hist_name(s);
 
-		if (strcmp(s->workload, workload))
-			continue;
-		for (size_t p = 0; p < r && !seen; p++)
-			seen = !strcmp(set->s[p].key, s->key);
-		if (seen)
-			continue;
-		if (table_rows(t) >= SUMMARY_ROWS) {
-			left_out++;
-			continue;
+			if (!hist == !want_hist && is_selected(set, r, sel)) {
+				if (table_rows(t) >= SUMMARY_ROWS) {
+					left_out++;
+				} else {
+					hists |= hist != NULL;
+					table_cell(t, "%s", s->lane);
+					table_cell(t, "%s/%s/%s", s->fs, s->mode, s->image);
+					table_cell(t, "%s", hist ? hist : s->metric);
+					table_cell(t, "%s", s->coords);
+					json_array_foreach(kernels, i, k)
+						chapter_cell(t, set, s, hist, json_str(k, "label", ""));
+					table_cell(t, "`%.12s`", json_str(s->v[0].cell, "id", "?"));
+				}
+			}
+			free(hist);
 		}
-		hist = hist_name(s);
-		hists |= hist != NULL;
-		table_cell(t, "%s", s->lane);
-		table_cell(t, "%s/%s/%s", s->fs, s->mode, s->image);
-		table_cell(t, "%s", hist ? hist : s->metric);
-		table_cell(t, "%s", s->coords);
-		json_array_foreach(kernels, i, k)
-			chapter_cell(t, set, s, hist, json_str(k, "label", ""));
-		table_cell(t, "`%.12s`", json_str(s->v[0].cell, "id", "?"));
-		free(hist);
-	}
 	table_print_markdown(f, t);
 	table_free(t);
 	if (hists)
 		fprintf(f, "Latencies are p50 / p99 / p99.9.\n\n");
 	if (left_out)
 		fprintf(f, "... and %zu rows more in run.json.\n\n", left_out);
+}
+
+/* The largest value of a coordinate in a workload; NaN if it has none. */
+static double largest_coord(const struct series_set *set, const char *workload, const char *coord)
+{
+	double most = NAN;
+
+	for (size_t i = 0; coord && i < set->nr; i++)
+		if (!strcmp(set->s[i].workload, workload))
+			most = fmax(most, coord_number(series_coord(&set->s[i], coord, NULL)));
+	return most;
 }
 
 static bool has_workload(const struct series_set *set, const char *workload)
@@ -785,7 +822,7 @@ static void summary_others(FILE *f, const json_t *doc, const struct series_set *
 		if (own || !has_workload(set, name))
 			continue;
 		fprintf(f, "<details><summary>%s: all metrics</summary>\n\n", name);
-		summary_workload(f, doc, set, name, true);
+		summary_table(f, doc, set, &(struct selection){ .workload = name, .without = "unique_frames" });
 		fprintf(f, "</details>\n\n");
 	}
 }
@@ -858,7 +895,8 @@ int report_summary(const char *path, const json_t *doc, const struct comparison 
 		if (!has_workload(&set, chapters[i].workload))
 			continue;
 		fprintf(f, "## %s\n\n%s%s", chapters[i].title, chapters[i].text, *chapters[i].text ? "\n\n" : "");
-		summary_workload(f, doc, &set, chapters[i].workload, false);
+		summary_table(f, doc, &set, &(struct selection){ .workload = chapters[i].workload, .coord = chapters[i].last,
+								  .at = largest_coord(&set, chapters[i].workload, chapters[i].last) });
 	}
 	summary_others(f, doc, &set);
 	summary_bad_cells(f, doc);

@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * report.c and table.c. The whole output for one realistic run is held against tests/fixtures/report-*; after a wanted change
+ * `UPDATE_GOLDEN=1 build/tests/test_report` writes them anew (read the diff). What they show is also asserted here in a few facts, so
+ * that a careless update does not pass.
+ */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <unistd.h>
+
+#include "bench-util.h"
+#include "bench.h"
+#include "rundoc-fixture.h"
+
+#define FIXTURES "tests/fixtures/"
+
+static json_t *doc;
+static struct comparison cmp[2];
+
+static int setup(void **state)
+{
+	(void)state;
+	doc = realistic_doc(1);
+	return compare(doc, "base", doc, "again", false, &cmp[0]) || compare(doc, "base", doc, "shcache", false, &cmp[1]);
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	comparison_free(&cmp[0]);
+	comparison_free(&cmp[1]);
+	json_decref(doc);
+	return 0;
+}
+
+static char *read_text(const char *path)
+{
+	FILE *f = fopen(path, "r");
+	char *s = calloc(1, 1 << 20);
+
+	if (!f) {
+		free(s);
+		return NULL;
+	}
+	if (fread(s, 1, (1 << 20) - 1, f) == 0)
+		*s = '\0';
+	fclose(f);
+	return s;
+}
+
+/* Compares, and says at which line they part. */
+static void golden(const char *name, const char *got)
+{
+	char *path, *want;
+
+	assert_true(asprintf(&path, FIXTURES "%s", name) > 0);
+	if (getenv("UPDATE_GOLDEN")) {
+		FILE *f = fopen(path, "w");
+
+		assert_non_null(f);
+		fputs(got, f);
+		fclose(f);
+	}
+	want = read_text(path);
+	if (!want)
+		fail_msg("%s cannot be read: run the test from the checkout's top", path);
+	for (size_t line = 1, i = 0;; i++) {
+		if (got[i] != want[i])
+			fail_msg("%s:%zu: it is now \"%.*s\"", path, line, (int)strcspn(got + i, "\n"), got + i);
+		if (!got[i])
+			break;
+		line += got[i] == '\n';
+	}
+	free(want);
+	free(path);
+}
+
+static size_t count_lines(const char *s)
+{
+	size_t n = 0;
+
+	for (; *s; s++)
+		n += *s == '\n';
+	return n;
+}
+
+static char *terminal(const struct comparison *c, size_t nr, bool all, bool color)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *f = open_memstream(&text, &len);
+
+	report_terminal(f, doc, c, nr, all, color);
+	fclose(f);
+	return text;
+}
+
+static void has(const char *text, const char *words)
+{
+	if (!strstr(text, words))
+		fail_msg("\"%s\" is not in it:\n%s", words, text);
+}
+
+static void terminal_golden(void **state)
+{
+	char *text = terminal(cmp, 2, false, false);
+
+	(void)state;
+	golden("report-terminal.txt", text);
+	assert_true(count_lines(text) <= 25);
+	has(text, "base with again, icount lane: unchanged (");
+	has(text, "base with again, wall lane: unchanged, times pooled (");
+	has(text, "base with shcache, icount lane: regressed (");
+	has(text, "invalid: panic: kernel BUG at mm/filemap.c:142!");
+	has(text, "more; all rows with --all\n");
+	assert_null(strchr(text, '\033'));
+	free(text);
+}
+
+/* Never more than 25 lines, however many comparisons there are; --all has no limit. */
+static void terminal_limit(void **state)
+{
+	struct comparison many[6];
+	char *text;
+
+	(void)state;
+	for (size_t i = 0; i < 6; i++)
+		many[i] = cmp[1];
+	for (size_t nr = 1; nr <= 6; nr++) {
+		text = terminal(many, nr, false, true);
+		if (count_lines(text) > 25)
+			fail_msg("%zu lines for %zu comparisons:\n%s", count_lines(text), nr, text);
+		has(text, "\033[1;31mregressed\033[0m");
+		free(text);
+	}
+	text = terminal(cmp, 2, true, false);
+	assert_true(count_lines(text) >= cmp[0].nr + cmp[1].nr);
+	free(text);
+}
+
+/* Without a comparison: what one kernel's containers cost. */
+static void terminal_single(void **state)
+{
+	char *text = terminal(NULL, 0, false, false);
+
+	(void)state;
+	assert_true(count_lines(text) <= 25);
+	has(text, "38.3 MiB at N=1");
+	has(text, "3828.1 MiB at N=100");
+	has(text, "38.28 [38.28, 38.28]");
+	free(text);
+}
+
+static void terminal_refused(void **state)
+{
+	struct comparison c = { .base = (char *)"a", .cand = (char *)"b", .refused = (char *)"different accelerators" };
+	char *text = terminal(&c, 1, false, false);
+
+	(void)state;
+	has(text, "a with b: not compared: different accelerators");
+	free(text);
+}
+
+static void incomplete(void **state)
+{
+	char *text;
+
+	(void)state;
+	json_object_set_new(doc, "complete", json_false());
+	text = terminal(cmp, 2, false, false);
+	has(text, "INCOMPLETE");
+	assert_true(count_lines(text) <= 25);
+	free(text);
+}
+
+static void summary_golden(void **state)
+{
+	char path[] = "/tmp/shcache-summary-XXXXXX", *text;
+
+	(void)state;
+	close(mkstemp(path));
+	assert_int_equal(report_summary(path, doc, cmp, 2), 0);
+	text = read_text(path);
+	golden("report-summary.md", text);
+	has(text, "| base, reflink | 38.3 | 76.6 | 191.4 | 382.8 | 765.6 | 1914.1 | 3828.1 | 38.28 [38.28, 38.28] |");
+	has(text, "| debian-slim | xfs, wall | access=read n=100 | base, reflink | no | 3828.1 | - |");
+	has(text, "| debian-slim | xfs, wall | access=read n=100 | shcache, reflink | yes | 43.0 | 98.9 |");
+	has(text, "| debian-slim | xfs, wall | access=read n=100 | (one copy: the ideal) | yes | 38.3 | 99.0 |");
+	has(text, "| panic | kernel BUG at mm/filemap.c:142! |");
+	has(text, "| skipped | no loop devices |");
+	has(text, "slimmed to the 212 files");
+	has(text, "Instructions are not time");
+	has(text, "/dev/kvm is there, but a guest does not boot under it");
+	has(text, "./shbench run quick --cell abc000000000\t# footprint-xfs wall");
+	/* A workload that nobody has heard of. */
+	has(text, "surprise | colour=green |");
+	has(text, "furlongs");
+	unlink(path);
+	free(text);
+}
+
+static void summary_unwritable(void **state)
+{
+	(void)state;
+	assert_true(report_summary("/nowhere/summary.md", doc, cmp, 2) < 0);
+	if (!access("/dev/full", W_OK))
+		assert_true(report_summary("/dev/full", doc, cmp, 2) < 0);
+}
+
+/* A summary of the barest document must not fail. */
+static void summary_empty(void **state)
+{
+	char path[] = "/tmp/shcache-summary-XXXXXX", *text;
+	json_t *bare = fx_doc();
+
+	(void)state;
+	fx_kernel(bare, "base", "base", "", "");
+	close(mkstemp(path));
+	assert_int_equal(report_summary(path, bare, NULL, 0), 0);
+	text = read_text(path);
+	has(text, "## Provenance");
+	assert_null(strstr(text, "## Verdicts"));
+	assert_null(strstr(text, "## Memory"));
+	unlink(path);
+	free(text);
+	json_decref(bare);
+}
+
+static void as_json(void **state)
+{
+	json_t *v = report_json(doc, cmp, 2), *c = json_array_get(json_object_get(v, "comparisons"), 1), *rows, *r;
+	char *text = json_dumps(v, 0);
+	size_t i, invalid = 0;
+
+	(void)state;
+	/* NaN and infinity would make it unreadable; jansson refuses to hold them. */
+	assert_non_null(text);
+	assert_string_equal(json_string_value(json_object_get(json_object_get(c, "lanes"), "icount")), "regressed");
+	assert_int_equal(json_integer_value(json_object_get(c, "failed_cells")), 1);
+	rows = json_object_get(c, "rows");
+	assert_int_equal(json_array_size(rows), cmp[1].nr);
+	json_array_foreach(rows, i, r) {
+		invalid += !strcmp(json_string_value(json_object_get(r, "verdict")), "invalid");
+		if (!json_is_true(json_object_get(r, "family")))
+			assert_non_null(strstr(json_string_value(json_object_get(r, "reproduce")), "--cell"));
+	}
+	assert_int_equal(invalid, 1);
+	free(text);
+	json_decref(v);
+}
+
+/* --- tables and numbers ----------------------------------------------------------------------------------------------------- */
+
+static void numbers(void **state)
+{
+	static const struct {
+		double v;
+		const char *unit, *lane, *text;
+	} cases[] = {
+		{ 0, "ns", "wall", "0 ns" },	       { 951.5, "ns", "wall", "952 ns" },	{ 1254.7, "ns", "wall", "1.25 us" },
+		{ 12547, "ns", "wall", "12.5 us" },    { 3.1e8, "ns", "wall", "310 ms" },	{ 951.5, "ns", "icount", "952 insn" },
+		{ 9674, "ns", "icount", "9.67 kinsn" }, { 4096, "bytes", "wall", "4 KiB" },	{ 12.5 * (1 << 20), "bytes", "wall", "12.5 MiB" },
+		{ -4096, "bytes", "wall", "-4 KiB" },  { 45e6, "bytes/s", "wall", "42.9 MiB/s" }, { 8192, "pages", "wall", "8192 pages" },
+		{ 0.5, "pages/page", "wall", "0.5 pages/page" }, { 7, "", "wall", "7" },	{ NAN, "ns", "wall", "-" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		assert_string_equal(show_value(cases[i].v, cases[i].unit, cases[i].lane), cases[i].text);
+	assert_string_equal(show_percent(0.123), "+12.3 %");
+	assert_string_equal(show_percent(-0.5), "-50.0 %");
+	assert_string_equal(show_percent(0), "0.00 %");
+	assert_string_equal(show_percent(0.0001), "+0.01 %");
+	assert_string_equal(show_percent(INFINITY), "from 0");
+	assert_string_equal(show_percent(NAN), "-");
+	assert_string_equal(show_interval((double[]){ -0.012, 0.034 }), "[-1.2, +3.4] %");
+	assert_string_equal(show_interval((double[]){ NAN, NAN }), "-");
+}
+
+static void tables(void **state)
+{
+	struct table *t = table_new("lr", "name", "n");
+	char *text = NULL;
+	size_t len;
+	FILE *f;
+
+	(void)state;
+	table_add_column(t, 'l', "last");
+	for (int i = 8; i <= 10; i++) {
+		table_cell(t, i == 9 ? "é" : "a|b");
+		table_cell(t, "%d", i);
+		table_cell(t, "x");
+	}
+	assert_int_equal(table_rows(t), 3);
+	f = open_memstream(&text, &len);
+	table_print_text(f, t, 2);
+	table_print_markdown(f, t);
+	fclose(f);
+	assert_string_equal(text, "name  n  last\na|b   8  x\né     9  x\n"
+				  "| name | n | last |\n|---|---:|---|\n| a\\|b | 8 | x |\n| é | 9 | x |\n| a\\|b | 10 | x |\n\n");
+	table_free(t);
+	free(text);
+}
+
+static void coordinates(void **state)
+{
+	(void)state;
+	assert_true(coord_number("10") == 10 && coord_number("64k") == 65536 && coord_number("1.5M") == 1.5 * (1 << 20));
+	assert_true(coord_number("1m") != coord_number("1m"));
+	assert_true(isnan(coord_number("first")) && isnan(coord_number("")) && isnan(coord_number(NULL)) && isnan(coord_number("4kk")));
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(terminal_golden), TEST(terminal_limit), TEST(terminal_single), TEST(terminal_refused), TEST(incomplete),
+		TEST(summary_golden), TEST(summary_unwritable), TEST(summary_empty), TEST(as_json),
+		cmocka_unit_test(numbers), cmocka_unit_test(tables), cmocka_unit_test(coordinates),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
