@@ -95,6 +95,12 @@ int curve_slope(const struct curve *c, double *slope, double ci[2]);
 /* "4096", "64k", "1.5M": a number (powers of 1024); NaN if it is none. */
 double coord_number(const char *s);
 
+/*
+ * What perfect sharing would need at the place and coordinates of a footprint series, in pages: one copy of all files, or what overlayfs
+ * needs where that is less (programs use a part of the files only). NaN if the document does not say.
+ */
+double series_ideal(const struct series_set *set, const struct series *like);
+
 /* Counted in pages or bytes: exact, not a time. */
 bool unit_is_exact(const char *unit);
 /* The key of a cell's group: section, workload, lane, fs, mode, image, processors and parameters. */

@@ -215,6 +215,18 @@ static void ideal_last(struct plot *p)
 	}
 }
 
+/* Along each line from left to right, also where its points came from several sections of a plan. */
+static int cmp_point(const void *a, const void *b)
+{
+	const struct point *x = a, *y = b;
+
+	if (x->line != y->line)
+		return x->line < y->line ? -1 : 1;
+	if (x->x != y->x)
+		return x->x < y->x ? -1 : 1;
+	return (x->v > y->v) - (x->v < y->v);
+}
+
 static int write_tsv(const struct plot *p, const char *path)
 {
 	FILE *f = fopen(path, "w");
@@ -222,17 +234,14 @@ static int write_tsv(const struct plot *p, const char *path)
 	if (!f)
 		return -errno;
 	fprintf(f, "no\tseries\tx\tgroup\tvalue\tlow\thigh\n");
-	for (size_t l = 0; l < p->nr_lines; l++)
-		for (size_t i = 0; i < p->nr_points; i++) {
-			const struct point *pt = &p->points[i];
+	for (size_t i = 0; i < p->nr_points; i++) {
+		const struct point *pt = &p->points[i];
 
-			if (pt->line != l)
-				continue;
-			fprintf(f, "%zu\t%s\t%.10g\t", l + 1, p->lines[l].name, pt->x);
-			for (const char *s = p->groups.nr ? p->groups.w[pt->group] : "-"; *s; s++)
-				fputc(*s == '\n' ? ' ' : *s, f);
-			fprintf(f, "\t%.10g\t%.10g\t%.10g\n", pt->v, pt->lo, pt->hi);
-		}
+		fprintf(f, "%zu\t%s\t%.10g\t", pt->line + 1, p->lines[pt->line].name, pt->x);
+		for (const char *s = p->groups.nr ? p->groups.w[pt->group] : "-"; *s; s++)
+			fputc(*s == '\n' ? ' ' : *s, f);
+		fprintf(f, "\t%.10g\t%.10g\t%.10g\n", pt->v, pt->lo, pt->hi);
+	}
 	return close_checked(f, 0);
 }
 
@@ -394,6 +403,7 @@ static void plot_draw(struct drawing *d, struct plot *p)
 		return;
 	}
 	ideal_last(p);
+	qsort(p->points, p->nr_points, sizeof(*p->points), cmp_point);
 	tsv = bench_printf("%s/%s.tsv", d->dir, p->name);
 	gp = bench_printf("%s/%s.gp", d->dir, p->name);
 	ret = write_tsv(p, tsv);
@@ -452,16 +462,26 @@ static double axis_of(const struct series *s, const char **label, const char **f
 	return 1;
 }
 
-static double one_copy(const struct drawing *d, const struct series *like)
+static bool same_group(const struct curve *a, const struct curve *b)
 {
-	for (size_t i = 0; i < d->set.nr; i++) {
-		const struct series *s = &d->set.s[i];
+	return same_place(a->s[0], b->s[0]) && !strcmp(a->rest, b->rest);
+}
 
-		if (series_is(s, like->workload, "one_copy_pages") && same_place(s, like) &&
-		    (!*s->coords || !strcmp(s->coords, like->coords)))
-			return series_median(s);
-	}
-	return NAN;
+/* The ideal at every N that any curve of this plot has. */
+static void add_ideal_line(struct drawing *d, struct plot *p, const struct curve_set *curves, size_t at)
+{
+	size_t line = p->nr_lines;
+
+	for (size_t i = at; i < curves->nr; i++)
+		for (size_t j = 0; same_group(&curves->c[i], &curves->c[at]) && j < curves->c[i].nr; j++) {
+			double x = curves->c[i].x[j], v = series_ideal(&d->set, curves->c[i].s[j]) * BENCH_PAGE / 0x1p20;
+			bool there = isnan(v);
+
+			for (size_t k = 0; k < p->nr_points; k++)
+				there |= p->points[k].line == line && p->points[k].x == x;
+			if (!there)
+				add_point(p, (struct point){ .line = line_no(p, "", "one copy"), .x = x, .v = v, .lo = v, .hi = v });
+		}
 }
 
 static void draw_footprint(struct drawing *d)
@@ -473,7 +493,6 @@ static void draw_footprint(struct drawing *d)
 		const struct series *s = curves.c[i].s[0];
 		struct plot p = { .template = "lines", .xlabel = "containers (N)", .yformat = "%g", .xformat = "",
 				  .ylabel = "unique page frames in the page cache, MiB" };
-		double ideal = NAN, lo = INFINITY, hi = 0;
 		bool first = true;
 		char *id;
 
@@ -491,22 +510,13 @@ static void draw_footprint(struct drawing *d)
 			for (size_t j = 0; j < c->nr; j++) {
 				struct point pt = series_point(c->s[j], BENCH_PAGE / 0x1p20);
 
-				if (isnan(ideal))
-					ideal = one_copy(d, c->s[j]) * BENCH_PAGE / 0x1p20;
 				pt.line = line;
 				pt.x = c->x[j];
 				pt.tick = series_coord(c->s[j], "n", NULL);
-				lo = fmin(lo, pt.x);
-				hi = fmax(hi, pt.x);
 				add_point(&p, pt);
 			}
 		}
-		if (!isnan(ideal) && hi > lo) {
-			size_t line = line_no(&p, "", "one copy");
-
-			add_point(&p, (struct point){ .line = line, .x = lo, .v = ideal, .lo = ideal, .hi = ideal });
-			add_point(&p, (struct point){ .line = line, .x = hi, .v = ideal, .lo = ideal, .hi = ideal });
-		}
+		add_ideal_line(d, &p, &curves, i);
 		id = bench_printf("footprint-%s-%s-%s", curves.c[i].rest, s->fs, s->lane);
 		p.name = plot_name(d, id);
 		p.title = bench_printf("Page-cache footprint against the number of containers%s%s", *curves.c[i].rest ? ", " : "",
@@ -525,11 +535,6 @@ static const struct series *curve_at(const struct curve *c, double x)
 		if (c->x[i] == x)
 			return c->s[i];
 	return NULL;
-}
-
-static bool same_group(const struct curve *a, const struct curve *b)
-{
-	return same_place(a->s[0], b->s[0]) && !strcmp(a->rest, b->rest);
 }
 
 /* One group of bars: all kernels and modes with so many containers, and the ideal. */
@@ -556,7 +561,7 @@ static void add_savings(struct drawing *d, struct plot *p, const struct curve_se
 		pt.line = line_no(p, s->kernel, s->mode);
 		add_point(p, pt);
 		if (isnan(ideal))
-			ideal = one_copy(d, s) * BENCH_PAGE / 0x1p20;
+			ideal = series_ideal(&d->set, s) * BENCH_PAGE / 0x1p20;
 	}
 	if (!isnan(ideal))
 		add_point(p, (struct point){ .line = line_no(p, "", "one copy"), .group = no, .x = (double)no + 1, .v = ideal, .lo = ideal,

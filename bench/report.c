@@ -539,7 +539,7 @@ static void summary_savings_rows(struct table *t, const struct series_set *set, 
 				 const char *baseline)
 {
 	const struct curve *ref = NULL, *head = &curves->c[at];
-	double one = NAN;
+	double one;
 
 	for (size_t i = at; i < curves->nr; i++) {
 		const struct curve *c = &curves->c[i];
@@ -559,8 +559,7 @@ static void summary_savings_rows(struct table *t, const struct series_set *set, 
 		base = curve_value(ref, c->x[c->nr - 1]);
 		unique = series_median(s);
 		logical = same_point(set, s, "logical_pages");
-		if (isnan(one))
-			one = same_point(set, s, "one_copy_pages");
+		one = series_ideal(set, s);
 		table_cell(t, "%s", s->image);
 		table_cell(t, "%s, %s", s->fs, s->lane);
 		table_cell(t, "%s", s->coords);
@@ -572,6 +571,7 @@ static void summary_savings_rows(struct table *t, const struct series_set *set, 
 		else
 			table_cell(t, "%.1f", 100 * (1 - unique / base));
 	}
+	one = series_ideal(set, head->s[head->nr - 1]);
 	if (!isnan(one)) {
 		const struct series *s = head->s[head->nr - 1];
 		double base = curve_value(ref, head->x[head->nr - 1]);

@@ -512,3 +512,18 @@ int curve_slope(const struct curve *c, double *slope, double ci[2])
 	free(y);
 	return ret;
 }
+
+double series_ideal(const struct series_set *set, const struct series *like)
+{
+	double ideal = NAN;
+
+	for (size_t i = 0; i < set->nr; i++) {
+		const struct series *s = &set->s[i];
+		bool copy = !strcmp(s->metric, "one_copy_pages"), overlay = series_is(s, NULL, "unique_frames") && !strcmp(s->mode, "overlay");
+
+		if ((copy || overlay) && !strcmp(s->workload, like->workload) && !strcmp(s->lane, like->lane) && !strcmp(s->fs, like->fs) &&
+		    !strcmp(s->image, like->image) && !strcmp(s->coords, like->coords))
+			ideal = fmin(ideal, series_median(s));
+	}
+	return ideal;
+}
