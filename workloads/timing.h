@@ -36,6 +36,13 @@ int timing_begin(struct wl_ctx *ctx);
 /* The same for a forked child, without records, on CPU cpu (modulo the number of CPUs). */
 void timing_child(unsigned int cpu);
 
+/*
+ * Right before a measured region. In the icount lane: returns just after a timer tick, so that the next 4 ms (4 million
+ * instructions) are free of ticks and of what they wake up. A tick costs as much as several faults; without this a short region
+ * has one or has none depending on everything that happened before. In the wall lane: returns at once.
+ */
+void timing_quiet(struct wl_ctx *ctx);
+
 /* Sets fault_around_bytes in debugfs, which is mounted if necessary. */
 int fault_around_set(struct wl_ctx *ctx, unsigned int bytes);
 

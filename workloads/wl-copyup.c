@@ -141,6 +141,7 @@ static int one(struct state *s, uint64_t size, bool warm)
 	disk0 = free_bytes(s->upper);
 	vmcount_now(&v0);
 
+	timing_quiet(s->ctx);
 	t0 = wl_now(s->ctx);
 	fd = open(path, O_WRONLY | O_CLOEXEC);
 	t1 = wl_now(s->ctx);
@@ -150,6 +151,7 @@ static int one(struct state *s, uint64_t size, bool warm)
 		return wl_fail(s->ctx, -errno, "write %s: %s", path, strerror(errno));
 
 	vmcount_now(&v1);
+	timing_quiet(s->ctx);
 	t3 = wl_now(s->ctx);
 	serr = fsync(fd) ? -errno : 0;
 	t4 = wl_now(s->ctx);
