@@ -22,6 +22,7 @@ struct wl_ctx {
 	pthread_mutex_t lock;		/* of port and seq; robust, shared between processes */
 	unsigned long seq;
 	bool concluded;			/* a result was emitted */
+	bool abandon;			/* process 1 shall end without a word (selftest) */
 	bool skip, failed;
 	int err;
 	char why[512];
