@@ -67,6 +67,10 @@ $(B)/tests-san/%: tests/unit/%.c $(SAN_OBJ)
 	@mkdir -p $(@D)
 	$(call say,LD)
 	$(Q)$(CC) $(HOST_CFLAGS) $(SAN) -Itests -MMD -MP -o $@ $< $(SAN_OBJ) -lcmocka $(HOST_LIBS)
+$(B)/tests-vm/%: tests/vm/%.c $(LIB_OBJ)
+	@mkdir -p $(@D)
+	$(call say,LD)
+	$(Q)$(CC) $(HOST_CFLAGS) -MMD -MP -o $@ $< $(LIB_OBJ) -lcmocka $(HOST_LIBS)
 
 .PHONY: tests
 tests: $(TESTS) $(SAN_TESTS) $(B)/fake-qemu $(B)/agent
@@ -115,8 +119,9 @@ check-vm: deps
 	@tests/run.sh --sum $(TOTALS)
 
 .PHONY: vm-tests
-vm-tests:
-	tests/run.sh --totals $(TOTALS) "./shbench test smoke"
+vm-tests: $(B)/tests-vm/test_smoke
+	@rm -rf $(B)/vm-results
+	@SHCACHE_RESULTS=$(B)/vm-results tests/run.sh --totals $(TOTALS) "./shbench test smoke" $(B)/tests-vm/test_smoke
 
 # All tests are run even when some fail; the sum decides.
 .PHONY: check
