@@ -392,7 +392,7 @@ static int open_all(struct vm *v)
 static void exec_qemu(struct vm *v, pid_t parent, int fail_fd)
 {
 	const int keep[] = { v->console.fd, v->records.fd, v->qemu_end };
-	int null, oom;
+	int null, oom, error;
 
 	if (!v->cfg->interactive) {
 		/* Ctrl-C on the terminal is for the runner, which then ends QEMU in order. */
@@ -413,8 +413,8 @@ static void exec_qemu(struct vm *v, pid_t parent, int fail_fd)
 		close(oom);
 	signal(SIGPIPE, SIG_DFL);
 	execvp(v->argv[0], v->argv);
-	null = errno;
-	if (write(fail_fd, &null, sizeof(null)) < 0)
+	error = errno;
+	if (write(fail_fd, &error, sizeof(error)) < 0)
 		_exit(126);
 	_exit(127);
 }
@@ -452,11 +452,16 @@ static int start(struct vm *v)
 
 /* --- ending ------------------------------------------------------------------------------------------------------------- */
 
-/* One step towards QEMU's end: does something, then the next one follows after this many moments (see MOMENT_S). */
+/*
+ * One step towards QEMU's end: does something, then the next one follows after this many moments (see MOMENT_S); a patient one
+ * waits longer, but not for ever, while the guest is still printing.
+ */
 struct rung {
 	double moments;
 	void (*act)(struct vm *v);
+	bool patient;
 };
+#define PATIENCE	8		/* moments */
 
 static void act_wait(struct vm *v)
 {
@@ -483,11 +488,11 @@ static void act_kill(struct vm *v)
 	kill(v->pid, SIGKILL);
 }
 
-#define LADDER_END { 1, act_quit }, { 1, act_term }, { 1e9, act_kill }
+#define LADDER_END { 1, act_quit, false }, { 1, act_term, false }, { 1e9, act_kill, false }
 /* A hung guest gets an NMI: it prints what each CPU does and who is blocked (see kernel_cmdline()), and ends in a panic. */
-static const struct rung ladder_hang[] = { { 2, act_nmi }, LADDER_END };
+static const struct rung ladder_hang[] = { { 2, act_nmi, true }, LADDER_END };
 /* A guest in panic prints its trace and ends itself. */
-static const struct rung ladder_trace[] = { { 2, act_wait }, LADDER_END };
+static const struct rung ladder_trace[] = { { 2, act_wait, true }, LADDER_END };
 static const struct rung ladder_quit[] = { LADDER_END };
 
 static double moment(const struct vm *v)
@@ -548,10 +553,11 @@ static char *console_says(struct vm *v)
 /* Looks at the complete lines that are new (all, if QEMU is gone). */
 static void scan(struct vm *v)
 {
-	const char *from = v->text.s + v->scanned, *end, *at, *kind;
+	const char *from, *end, *at, *kind;
 
 	if (v->text.len == v->scanned)
 		return;
+	from = v->text.s + v->scanned;
 	end = v->gone ? v->text.s + v->text.len : memrchr(from, '\n', v->text.len - v->scanned);
 	if (!end)
 		return;
@@ -588,7 +594,6 @@ static void pull_console(struct vm *v)
 		}
 		v->console.at += n;
 		v->alive = now_s();
-		buf_add(&v->text, chunk, n);
 		for (ssize_t done = 0; done < n && w >= 0; done += w) {
 			w = write(v->log_fd, chunk + done, n - done);
 			if (w < 0 && errno == EINTR)
@@ -597,6 +602,10 @@ static void pull_console(struct vm *v)
 		if (w < 0)
 			stop(v, ladder_quit, VM_INFRA, "writing the console: %s%s", strerror(errno),
 			     errno == ENOSPC ? "; free some space" : "");
+		/* The file gets what was said; here a NUL would hide the rest. */
+		for (char *p = chunk; (p = memchr(p, '\0', chunk + n - p)); )
+			*p = ' ';
+		buf_add(&v->text, chunk, n);
 	}
 	scan(v);
 }
@@ -666,6 +675,8 @@ static void pull_qmp(struct vm *v)
 	if (v->qmp.ready && !v->was_ready) {
 		v->was_ready = true;
 		remove_scratch(v);
+		/* It may have stopped already: events from before this are lost. */
+		qmp_send(&v->qmp, "query-status", NULL);
 	}
 	if (ret) {
 		qmp_close(&v->qmp);
@@ -690,7 +701,8 @@ static void check_deadlines(struct vm *v)
 	char *says;
 
 	if (v->stopping) {
-		if (now >= v->rung_until)
+		if (now >= v->rung_until &&
+		    (!v->rung->patient || silent > moment(v) || now >= v->rung_until + PATIENCE * moment(v)))
 			climb(v, v->rung + 1);
 		return;
 	}

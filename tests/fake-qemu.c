@@ -21,6 +21,7 @@
 static int console_fd = -1, record_fd = -1, qmp_fd = -1;
 static unsigned long seq;
 static const char *state = "running";
+static bool greeted;		/* the runner has answered the greeting */
 static bool deaf;		/* to everything but SIGKILL */
 
 static void die(const char *what)
@@ -101,7 +102,9 @@ static void command(const char *line)
 
 	if (id)
 		sscanf(id + 6, "%63[^\"]", name);
-	if (deaf && !strstr(line, "qmp_capabilities"))
+	if (strstr(line, "\"qmp_capabilities\""))
+		greeted = true;
+	else if (deaf)
 		return;
 	if (strstr(line, "\"query-status\""))
 		qmp("{\"return\":{\"status\":\"%s\",\"running\":false},\"id\":\"%s\"}\r\n", state, name);
@@ -231,6 +234,8 @@ static const char warning[] = "[    1.000000] ------------[ cut here ]----------
 static void splat(void)
 {
 	work();
+	/* A NUL, as a break on the line leaves it, hides nothing. */
+	put(console_fd, "\0", 1);
 	console(warning);
 	finish("pass", "");
 }
@@ -580,6 +585,7 @@ static const struct {
 	{ "signal", by_signal, false },
 	{ "no-poweroff", no_poweroff, false },
 	{ "internal-error", internal_error, false },
+	{ "stopped-early", boot_silent, false },
 	{ "io-error", io_error, false },
 	{ "slow-boot", slow_boot, false },
 	{ "boot-noise", boot_noise, false },
@@ -622,9 +628,13 @@ int main(int argc, char **argv)
 	for (size_t i = 0; mode && i < sizeof(modes) / sizeof(modes[0]); i++) {
 		if (strcmp(modes[i].name, mode))
 			continue;
+		/* Before the monitor is ready, so that no event tells it. */
+		if (!strcmp(mode, "stopped-early"))
+			state = "internal-error";
 		if (!modes[i].raw && qmp_fd >= 0) {
 			qmp("{\"QMP\":{\"version\":{\"package\":\"fake\"},\"capabilities\":[]}}\r\n");
-			serve(0.005);
+			while (!greeted && qmp_fd >= 0)
+				serve(0.001);
 		}
 		if (!modes[i].raw)
 			console("[    0.000000] Linux version 6.12.0 (fake)\n[    0.500000] Run /init as init process\n");

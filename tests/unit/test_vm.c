@@ -44,7 +44,7 @@ static void assert_nothing_left(void)
 }
 
 /* Deadlines that are never met on a machine that works. */
-#define LONG_S 60
+#define LONG_S 30
 
 static struct vm_config config(void)
 {
@@ -116,6 +116,7 @@ static const struct scenario {
 	{ "no-qmp",		VM_INFRA,	"did not open its monitor", .boot_s = 0.2, .idle_s = 1, .records = 0 },
 	{ "qmp-garbage",	VM_INFRA,	"monitor: Protocol error", .idle_s = 1, .records = 0 },
 	{ "internal-error",	VM_INFRA,	"internal error", .idle_s = 1, .records = 0 },
+	{ "stopped-early",	VM_INFRA,	"internal error", .idle_s = 1, .records = 0 },
 	{ "io-error",		VM_INFRA,	"could not write a guest's disk", .idle_s = 1, .records = 5 },
 	{ "unknown mode",	VM_INFRA,	"status 1: fake-qemu: $FAKE_QEMU is", .records = 0 },
 };
