@@ -155,7 +155,7 @@ static void test_json_string(void **state)
 	(void)state;
 	check_string("", "");
 	check_string("plain", "plain");
-	check_string("\"\\/\b\n\t\x01\x7f", "\"\\/\b\n\t\x01\x7f");
+	check_string("\"\\/\b\n\t\x01\x1f\x7f", "\"\\/\b\n\t\x01\x1f\x7f");
 	check_string("ä€𝄞", "ä€𝄞");
 	/* Not UTF-8: a lone byte, a cut sequence, an overlong one, a surrogate, beyond the last code point. */
 	check_string("a\xff", "a\xef\xbf\xbd");
