@@ -40,8 +40,8 @@
 /* Free disk that a boot needs beside its scratch disks, and memory beside the guest's: QEMU's own, and a rest for the host. */
 #define DISK_RESERVE_MB	64
 #define MEM_RESERVE_MB	256
-/* QEMU opens its monitor within a fraction of a second. */
-#define QMP_S		15.0
+/* QEMU opens its monitor within a fraction of a second; a host that is very busy needs some. */
+#define QMP_S		30.0
 /* Longest wait for a trace to be finished; a tenth of idle_s if that is less. */
 #define MOMENT_S	2.0
 #define SPLAT_LINES	40

@@ -49,7 +49,7 @@ struct vm_config {
 	double boot_s, idle_s, total_s;	/* deadlines in host seconds, already scaled for accelerator and config */
 	const char *dir;		/* existing directory for console.log */
 	const char *console;		/* console file's path; NULL: dir/console.log */
-	bool interactive;		/* shell: console on the terminal, no records, no deadlines */
+	bool interactive;		/* shell: console on the terminal, no records, no deadlines; "passed" if QEMU ended well */
 	/* Called for each well-formed record as it comes; may be NULL. */
 	void (*record)(const json_t *rec, void *arg);
 	void *arg;
