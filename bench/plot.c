@@ -457,6 +457,11 @@ static double axis_of(const struct series *s, const char **label, const char **f
 		*format = "%g";
 		return (strcmp(s->unit, "pages") ? 1 : BENCH_PAGE) / 0x1p20;
 	}
+	if (!strcmp(s->unit, "bytes/s")) {
+		*label = "MiB/s";
+		*format = "%g";
+		return 0x1p-20;
+	}
 	*label = s->unit;
 	*format = "%.0s%c";
 	return 1;

@@ -3,8 +3,8 @@
 
 set style fill solid 0.9
 # Each group has as many places as there are series.
-width = 0.84 / series
-at(g, no) = g + (no - (series + 1) / 2.0) * width
+wide = 0.84 / series
+at(g, no) = g + (no - (series + 1) / 2.0) * wide
 bars = groups * series
 set xrange [0.45:groups + 0.55]
 set xtics scale 0 font ",10" ()
@@ -21,12 +21,12 @@ if (ylog) {
 }
 # A second kernel's bars are lighter.
 fill(i) = kind[i] == 1 ? 0.95 : 0.95 / (1.6 * kind[i] - 1)
-show(v) = bars > 60 ? "" : sprintf(v >= 1e6 ? "%.2gM" : v >= 1e4 ? "%.0fk" : v >= 100 ? "%.0f" : "%.3g", v >= 1e6 ? v / 1e6 : v >= 1e4 ? v / 1e3 : v)
+show(v) = bars > 60 ? "" : sprintf(v >= 1e6 ? "%.3gM" : v >= 1e4 ? "%.0fk" : v >= 100 ? "%.0f" : "%.3g", v >= 1e6 ? v / 1e6 : v >= 1e4 ? v / 1e3 : v)
 
 do for [t = 1:2] {
 	eval t == 1 ? png : svg
 	set output name.(t == 1 ? ".png" : ".svg")
-	plot for [i = 1:series] data skip 1 using ($1 == i ? at($3, i) : NaN):5:(width * 0.94) with boxes fs solid fill(i) \
+	plot for [i = 1:series] data skip 1 using ($1 == i ? at($3, i) : NaN):5:(wide * 0.94) with boxes fs solid fill(i) \
 		     border lc rgb rgb(i) lc rgb rgb(i) title label[i], \
 	     for [i = 1:series] data skip 1 using ($1 == i && $7 > $6 ? at($3, i) : NaN):6:(0):($7 - $6) with vectors nohead lw 1.5 \
 		     lc rgb "#303030" notitle, \

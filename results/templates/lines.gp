@@ -14,17 +14,17 @@ if (ticks > 0) {
 	set xtics ()
 	do for [k = 1:ticks] { set xtics add (tick[k] tickat[k]) }
 }
-size(i) = 0.9 + 0.4 * (kind[i] - 1)
+size(i) = 0.9 + 0.4 * (kind[i] - 1) + 0.7 * (series - i) / series
 
 do for [t = 1:2] {
 	eval t == 1 ? png : svg
 	set output name.(t == 1 ? ".png" : ".svg")
-	plot for [i = 1:series] data skip 1 using ($1 == i ? $3 : NaN):5 with lines lw 2 dt dash(i) lc rgb rgb(i) notitle, \
+	plot for [i = 1:series] data skip 1 using ($1 == i ? $3 : NaN):5 with lines lw width(i) dt dash(i) lc rgb rgb(i) notitle, \
 	     for [i = 1:series] data skip 1 using ($1 == i && $7 > $6 ? $3 : NaN):6:(0):($7 - $6) with vectors nohead lw 1 \
 		     lc rgb rgb(i) notitle, \
 	     for [i = 1:series] data skip 1 using ($1 == i && !ideal(i) ? $3 : NaN):5 with points pt point(i) ps size(i) lw 1.5 \
 		     lc rgb rgb(i) notitle, \
-	     for [i = 1:series] keyentry with linespoints lw 2 dt dash(i) pt (ideal(i) ? -1 : point(i)) ps size(i) lc rgb rgb(i) \
+	     for [i = 1:series] keyentry with linespoints lw width(i) dt dash(i) pt (ideal(i) ? -1 : point(i)) ps size(i) lc rgb rgb(i) \
 		     title label[i]
 }
 set output

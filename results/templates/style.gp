@@ -7,7 +7,7 @@
 #
 # NAME.tsv, tab separated with a heading: no, series, x, group, value, low, high; low and high are the extremes over boots.
 
-array palette[7] = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C8C8C"]
+array palette[8] = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C8C8C", "#000000"]
 array shape[6] = [7, 6, 5, 4, 9, 8]
 
 data = name.".tsv"
@@ -18,18 +18,20 @@ set tics nomirror out textcolor rgb "#202020"
 set grid ytics lt 1 lw 1 lc rgb "#d9d9d9"
 set title title."\n{/*0.8 ".subtitle."}" offset 0,0.4
 set xlabel xlabel
-set ylabel ylabel offset 0.5,0
+set ylabel ylabel offset -0.5,0
 set format y yformat
-set lmargin 11
+set lmargin 12
 set key outside right top vertical Left reverse samplen 2.5 spacing 1.25 noenhanced
 set tmargin 4.5
 set bmargin 4.5
 
 ideal(i) = label[i] eq "one copy"
-rgb(i) = ideal(i) ? "#000000" : palette[(colour[i] - 1) % 7 + 1]
+rgb(i) = ideal(i) ? "#000000" : palette[(colour[i] - 1) % 8 + 1]
 dash(i) = ideal(i) ? 2 : kind[i]
-# From the eighth colour on the points differ.
-point(i) = shape[(kind[i] - 1 + 2 * ((colour[i] - 1) / 7)) % 6 + 1]
+# Thick below thin, so that lines that coincide can be seen.
+width(i) = 1.4 + 2.6 * (series - i) / series
+# From the ninth on the points differ.
+point(i) = shape[(kind[i] - 1 + 2 * ((colour[i] - 1) / 8)) % 6 + 1]
 # The plot is drawn twice, by the commands in `draw`.
 png = "set terminal pngcairo enhanced font 'DejaVu Sans,11' fontscale 1 size 1000,620 background rgb 'white'"
 svg = "set terminal svg enhanced font 'DejaVu Sans,13' size 1000,620 background rgb 'white' dynamic"
