@@ -109,10 +109,13 @@ static int find_frames(struct state *s, unsigned int n, struct frames *f)
 		if (!err && k % 16 == 15)
 			wl_progress(s->ctx, k + 1, n, "walking");
 	}
-	/* A program's files that are in the cache but not mapped. */
-	for (k = 0; !err && k < n && s->access == ACCESS_PROGRAMS; k++)
+	if (err || s->access != ACCESS_PROGRAMS)
+		return err;
+	/* A program's files that are in the cache but not mapped; and nothing but these, so without fault-around. */
+	err = fault_around_set(s->ctx, AROUND_OFF);
+	for (k = 0; !err && k < n; k++)
 		err = frames_add_tree(f, s->t, tree_root(s->t, k), k + 1, true);
-	return err;
+	return err ? err : fault_around_set(s->ctx, AROUND_DEFAULT);
 }
 
 /* Memory that is charged to the containers. */
