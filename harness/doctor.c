@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <ftw.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -324,11 +325,21 @@ out:
 	return a.accel;
 }
 
+/* A file of seconds by name in the cache, or NULL. */
+static json_t *load_durations(const char *name)
+{
+	char *path = xasprintf("%s/%s", cache_dir(), name);
+	json_t *v = file_exists(path) ? json_load_file(path, 0, NULL) : NULL;
+
+	free(path);
+	return v;
+}
+
 static void check_duration(json_t *list, const struct needs *n, enum vm_accel accel)
 {
-	char *path = xasprintf("%s/cell-durations.json", cache_dir());
-	json_t *known = file_exists(path) ? json_load_file(path, 0, NULL) : NULL, *o;
+	json_t *plans = load_durations("durations.json"), *known = load_durations("cell-durations.json"), *o;
 	double alone = 0, shared = 0, once, guess = BOOT_TCG_S / (accel == ACCEL_KVM ? KVM_SPEEDUP : 1), total;
+	const json_t *last = json_object_get(plans, PLAN);
 	int cores = get_nprocs();
 	size_t guessed = 0;
 
@@ -343,17 +354,19 @@ static void check_duration(json_t *list, const struct needs *n, enum vm_accel ac
 	once = BUILD_CPU_S / cores * n->unbuilt;
 	if (n->slim && !have_image(true))
 		once += IMAGE_S;
-	total = alone + shared / cores;
-	o = add(list, "duration", "ok", "the plan %s: about %.0f min for %zu boots%s%s", PLAN, (total + 59) / 60, n->nr_cells,
-		guessed == n->nr_cells ? " (an estimate from cores and accelerator; nothing was measured here yet)" :
-		guessed ? " (partly an estimate)" : " (as they took here last time)", accel == ACCEL_AUTO ? "; counted with TCG" : "");
+	total = json_is_number(last) ? json_number_value(last) : alone + shared / cores;
+	o = add(list, "duration", "ok", "the plan %s: about %.0f min for %zu boots (%s)%s", PLAN, ceil(total / 60), n->nr_cells,
+		json_is_number(last) ? "as long as last time" :
+		guessed == n->nr_cells ? "an estimate from cores and accelerator; nothing was measured here yet" :
+		guessed ? "partly an estimate" : "an estimate from how long each boot took here",
+		accel == ACCEL_AUTO && !json_is_number(last) ? "; counted with TCG" : "");
 	json_object_set_new(o, "seconds", json_real(total));
-	json_object_set_new(o, "estimated_cells", json_integer(guessed));
+	json_object_set_new(o, "estimated", json_boolean(!json_is_number(last)));
 	json_object_set_new(o, "seconds_once", json_real(once));
 	if (once > 0)
-		add(list, "first run", "note", "before it, once: about %.0f min for kernels and images (an estimate)", (once + 59) / 60);
+		add(list, "first run", "note", "before it, once: about %.0f min for kernels and images (an estimate)", ceil(once / 60));
+	json_decref(plans);
 	json_decref(known);
-	free(path);
 }
 
 /* --- the command ------------------------------------------------------------------------------------------------------------ */
