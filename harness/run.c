@@ -996,7 +996,7 @@ int run_bench(const struct run_options *ro, char **dir)
 	return status;
 }
 
-int run_test(const struct run_options *ro)
+int run_as_test(const struct run_options *ro)
 {
 	unsigned int passed = 0, failed = 0, skipped = 0;
 	struct session s;

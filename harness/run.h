@@ -27,7 +27,7 @@ struct run_options {
  */
 int run_bench(const struct run_options *ro, char **dir);
 /* The same in test mode: KTAP on stdout, one line per cell, judged by the section's `expect`; no comparison. */
-int run_test(const struct run_options *ro);
+int run_as_test(const struct run_options *ro);
 /* Interactive: boots kernel with the trees of the plan's section made and a shell on the terminal. */
 int run_shell(const char *kernel, const char *fs, const char *mode, const char *image, unsigned int n, enum vm_accel accel);
 

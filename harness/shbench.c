@@ -182,7 +182,7 @@ static int cmd_test(int argc, char **argv)
 	      1, 1, &a);
 	a.run.plan = a.pos[0];
 	a.run.argv = (const char *const *)argv;
-	return run_test(&a.run);
+	return run_as_test(&a.run);
 }
 
 static json_t *load_run(const char *id, char **path)
