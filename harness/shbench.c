@@ -398,6 +398,12 @@ static int cmd_list(int argc, char **argv)
 	return EXIT_OK;
 }
 
+/* It has sub-commands of its own and parses from there. */
+static int cmd_kernel_sub(int argc, char **argv)
+{
+	return cmd_kernel(argc - 1, argv + 1);
+}
+
 static const struct command {
 	const char *name, *args, *summary;
 	int (*fn)(int argc, char **argv);
@@ -407,7 +413,7 @@ static const struct command {
 	{ "report", "[RUN]", "table, summary and plots of a stored run", cmd_report },
 	{ "plots", "[RUN]", "draw a stored run's plots again", cmd_plots },
 	{ "compare", "A B", "compare two runs, or two kernels of one", cmd_compare },
-	{ "kernel", "...", "list, build, config, tree, export: see `shbench kernel --help`", cmd_kernel },
+	{ "kernel", "...", "list, build, config, tree, export: see `shbench kernel --help`", cmd_kernel_sub },
 	{ "list", "[PLAN]", "plans, kernels, workloads, or the cells of a plan", cmd_list },
 	{ "shell", "KERNEL", "interactive shell in a guest with the trees mounted", cmd_shell },
 	{ "doctor", "", "what is there, what is missing, what a run will take", cmd_doctor },
