@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "programs.h"
+#include "timing.h"
 
 /* Generous: a kernel with all checks, under TCG, on a busy host. */
 #define READY_S 600
@@ -64,16 +65,6 @@ static bool in_image(struct tree *t, const struct program *p)
 	return !lstat(path, &st);
 }
 
-static bool named(const char *list, const char *name)
-{
-	size_t len = strlen(name);
-
-	for (; *list; list += strcspn(list, ","), list += *list == ',')
-		if (strcspn(list, ",") == len && !memcmp(list, name, len))
-			return true;
-	return false;
-}
-
 int programs_select(struct tree *t, const char *which, const struct program **out)
 {
 	bool every = !strcmp(which, "all") || !strcmp(which, "rotate");
@@ -89,7 +80,7 @@ int programs_select(struct tree *t, const char *which, const struct program **ou
 				       which);
 	}
 	for (i = 0; i < PROGRAMS_MAX; i++) {
-		if (!every && !named(which, table[i].name))
+		if (!every && !listed(which, table[i].name))
 			continue;
 		if (in_image(t, &table[i]))
 			out[n++] = &table[i];

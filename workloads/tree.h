@@ -3,7 +3,8 @@
  * Trees: a golden tree and its clones ("containers' roots") on the file system under test.
  *
  * Layout below the mount point TREE_MNT: golden/ (a subvolume on btrfs), c0000/ c0001/ ... the clones; in the overlay
- * modes up/cNNNN, work/cNNNN and the merged view mounted on cNNNN/. Golden always has proc/, dev/ and tmp/, on which containers mount.
+ * modes up/cNNNN, work/cNNNN and the merged view mounted on cNNNN/. Golden always has proc/, dev/ and tmp/, on which
+ * containers mount.
  *
  *   mode            fs           how clone k is made
  *   reflink         xfs, btrfs   every regular file by FICLONE, everything else re-created

@@ -340,7 +340,7 @@ static int run(struct wl_ctx *ctx)
 static const struct wl_param params[] = {
 	{ "n", "1,2,5,10", "numbers of containers at which to measure, ascending, at most 500" },
 	{ "access", "read,mmap", "what containers do: a list of read, mmap, programs" },
-	{ "programs", "all", "access=programs: all (each container runs all), rotate (container k runs one), or names: python3,redis,nginx" },
+	{ "programs", "all", "access=programs: all (in each container), rotate (one in each), or names: python3,redis,nginx" },
 	{ "verify", "3", "clones whose content is hashed once more at the end" },
 	{ }
 };
@@ -349,7 +349,7 @@ static const struct wl_metric metrics[] = {
 	{ "unique_frames", "pages", WL_LOWER, 0.01, 32, "page frames that hold file data, each counted once" },
 	{ "one_copy_pages", "pages", WL_INFO, 0, 0, "pages that one container uses: what perfect sharing needs" },
 	{ "logical_pages", "pages", WL_INFO, 0, 0, "sum of cached pages over all files of all clones, as cachestat says" },
-	{ "hidden_frames", "pages", WL_INFO, 0, 0, "programs: cached frames that neither mincore nor a mapping shows; 0 if within the slack" },
+	{ "hidden_frames", "pages", WL_INFO, 0, 0, "programs: cached frames that neither mincore nor a mapping shows, beyond the slack" },
 	{ "file_pages", "pages", WL_LOWER, 0.01, 64, "growth of NR_FILE_PAGES without shared memory" },
 	{ "memavailable_used", "bytes", WL_INFO, 0, 0, "fall of MemAvailable since before the first container" },
 	{ "memfree_used", "bytes", WL_INFO, 0, 0, "fall of MemFree: everything, also page tables and the containers themselves" },
