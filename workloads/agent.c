@@ -440,7 +440,7 @@ static void serve(void)
 
 int agent_run(struct wl_ctx *ctx, const char *const *argv)
 {
-	char out[4096], *line;
+	char out[4096];
 	size_t len = 0;
 	int fds[2], status;
 	ssize_t n;
@@ -478,10 +478,11 @@ int agent_run(struct wl_ctx *ctx, const char *const *argv)
 	while (len && out[len - 1] == '\n')
 		len--;
 	out[len] = '\0';
-	line = strrchr(out, '\n');
 	fprintf(stderr, "%s\n", out);
+	/* What is wrong comes first, how to use the program after it. */
+	out[strcspn(out, "\n")] = '\0';
 	return wl_fail(ctx, -EIO, "%s failed (%s %d): %s", argv[0], WIFSIGNALED(status) ? "signal" : "status",
-		       WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), line ? line + 1 : out);
+		       WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), out);
 }
 
 int main(int argc, char **argv)

@@ -42,7 +42,7 @@ void agent_fail(struct wl_ctx *ctx, const char *fmt, ...) __attribute__((noretur
 
 /*
  * Runs a program from the initramfs to its end. argv[0] is searched in PATH. Its output goes to the console if it fails.
- * Returns 0, or -errno after wl_fail() with the program's last line.
+ * Returns 0, or -errno after wl_fail() with the first line of what the program said.
  */
 int agent_run(struct wl_ctx *ctx, const char *const *argv);
 
