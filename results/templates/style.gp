@@ -2,13 +2,13 @@
 # frame on top and right, and the legend beside the data, never in it.
 #
 # Set before, by the head of the plot's own file: name, title, subtitle, xlabel, ylabel, yformat, series (how many),
-# label[] (their names), colour[] and kind[] (which colour, and which dash and point), groups (of bars, how many) and group[] (their
+# label[] (their names), colour[] and kind[] (which colour and shape, and which dash), groups (of bars, how many) and group[] (their
 # names), ticks, tick[], tickat[] (marks on the x axis) and xmin, xmax, ymin, ymax.
 #
 # NAME.tsv, tab separated with a heading: no, series, x, group, value, low, high; low and high are the extremes over boots.
 
 array palette[8] = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C8C8C", "#000000"]
-array shape[6] = [7, 6, 5, 4, 9, 8]
+array shape[6] = [7, 5, 9, 11, 13, 15]
 
 data = name.".tsv"
 set datafile separator tab
@@ -30,8 +30,8 @@ rgb(i) = ideal(i) ? "#000000" : palette[(colour[i] - 1) % 8 + 1]
 dash(i) = ideal(i) ? 2 : kind[i]
 # Thick below thin, so that lines that coincide can be seen.
 width(i) = 1.4 + 2.6 * (series - i) / series
-# From the ninth on the points differ.
-point(i) = shape[(kind[i] - 1 + 2 * ((colour[i] - 1) / 8)) % 6 + 1]
-# The plot is drawn twice, by the commands in `draw`.
+# The shape goes with the colour; the first kernel's points are filled, the others' hollow.
+point(i) = shape[(colour[i] - 1) % 6 + 1] - (kind[i] > 1)
+# Each plot is drawn twice, once for each of these.
 png = "set terminal pngcairo enhanced font 'DejaVu Sans,11' fontscale 1 size 1000,620 background rgb 'white'"
 svg = "set terminal svg enhanced font 'DejaVu Sans,13' size 1000,620 background rgb 'white' dynamic"

@@ -171,6 +171,12 @@ static void icount_pairing(void **state)
 	says("lat", "3 and 2");
 	assert_int_equal(comparison_exit(&c, false), 3);
 	comparison_free(&c);
+	VALUES("base", "icount", "plain", 1000, 1000);
+	VALUES("cand", "icount", "plain", 1000, 1000, 1000);
+	go();
+	is("plain", V_INVALID);
+	says("plain", "2 and 3");
+	comparison_free(&c);
 	VALUES("cand", "icount", "lat2", 1000, 1000, 1000);
 	VALUES("base", "icount", "lat2", 1000, 1000, 1000);
 	cells = json_object_get(doc, "cells");
@@ -334,6 +340,14 @@ static void wall_small_or_few(void **state)
 	is("lat", V_UNCHANGED);
 	assert_true(row("w", "lat")->p < 0.02);
 	comparison_free(&c);
+	/* Significant, and 10 % is inside the interval: neither relevant nor irrelevant. */
+	json_array_clear(json_object_get(doc, "cells"));
+	VALUES("base", "wall", "lat", 1000, 1010, 1020, 1030, 1040);
+	VALUES("cand", "wall", "lat", 1080, 1100, 1120, 1140, 1160);
+	go();
+	is("lat", V_INCONCLUSIVE);
+	assert_true(row("w", "lat")->p < 0.01);
+	comparison_free(&c);
 	json_array_clear(json_object_get(doc, "cells"));
 	VALUES("base", "wall", "lat", 1000, 1010, 1020, 1030);
 	VALUES("cand", "wall", "lat", 1300, 1310, 1320, 1330);
@@ -461,6 +475,19 @@ static void pooled_boot_noise(void **state)
 	assert_int_equal(comparison_lane(&c, "wall"), V_INCONCLUSIVE);
 }
 
+/* A series that one boot did not measure cannot take part in the scores. */
+static void pooled_gaps(void **state)
+{
+	(void)state;
+	fx_state = 11;
+	many_series("w", "xfs", 3, 10, 0.01, 0.01, 1);
+	VALUES("base", "wall", "lat2", 1000, 1001);
+	VALUES("cand", "wall", "lat2", 5000, 5001, 5002);
+	go();
+	is("(all)", V_UNCHANGED);
+	assert_string_equal(row("w", "(all)")->coords, "10 series");
+}
+
 static void pooled_regression(void **state)
 {
 	(void)state;
@@ -470,6 +497,30 @@ static void pooled_regression(void **state)
 	is("(all)", V_REGRESSED);
 	assert_true(fabs(row("w", "(all)")->rel - 0.3) < 0.05);
 	assert_int_equal(comparison_exit(&c, false), 1);
+}
+
+/* Slower is worse and less throughput is worse: in the pool they add up and do not cancel. */
+static void pooled_direction(void **state)
+{
+	static const char *const label[] = { "base", "cand" };
+
+	(void)state;
+	for (unsigned int b = 0; b < 8; b++)
+		for (unsigned int k = 0; k < 2; k++) {
+			json_t *cl = cell(label[k], "wall", b, 0);
+
+			for (unsigned int i = 0; i < 4; i++) {
+				char x[16];
+
+				snprintf(x, sizeof(x), "a=%u", i);
+				fx_sample(cl, "lat", (1000 + b) * (k ? 1.3 : 1), x);
+				fx_sample(cl, "rate", (1000 - b) / (k ? 1.3 : 1), x);
+			}
+		}
+	go();
+	is("(all)", V_REGRESSED);
+	assert_int_equal(row("(all)", "(all)")->verdict, V_INCONCLUSIVE);
+	assert_true(fabs(row("(all)", "(all)")->rel - 0.3) < 0.01);
 }
 
 /* One series that looks changed in all boots keeps the lane open although the pool is unchanged. */
@@ -510,10 +561,13 @@ static void pooled_lane(void **state)
 	is("(all)", V_INCONCLUSIVE);
 	assert_int_equal(comparison_lane(&c, "wall"), V_UNCHANGED);
 	comparison_free(&c);
-	/* A seventh pair of boots that is half as slow again must not hide among the others (their bound is 10 %). */
+	/* One more pair, half as slow again, must not hide among many (their bound is 10 %), although the interval is inside. */
 	fx_metric(doc, "z", "lat", "ns", "lower", 0.02, 10, 0.10);
-	many_series("z", "xfs", 1, 20, 0.02, 0.01, 1.5);
+	for (unsigned int i = 0; i < 3; i++)
+		many_series("z", fs[i], 1, 20, 0.02, 0.01, 1);
+	many_series("z", "zfs", 1, 20, 0.02, 0.01, 1.5);
 	go();
+	assert_true(row("(all)", "(all)")->ci[0] > -0.09 && row("(all)", "(all)")->ci[1] < 0.1);
 	assert_int_equal(row("(all)", "(all)")->verdict, V_INCONCLUSIVE);
 	assert_int_equal(comparison_lane(&c, "wall"), V_INCONCLUSIVE);
 }
@@ -644,6 +698,20 @@ static void one_value_per_boot(void **state)
 	is("lat", V_UNCHANGED);
 	assert_true(row("w", "lat")->base == 1002 && row("w", "lat")->cand == 1004);
 	assert_int_equal(row("w", "lat")->nb, 1);
+	comparison_free(&c);
+	/* Several histograms are one, their sum. */
+	fx_metric(doc, "w", "h", "ns", "lower", 0.005, 0, 0);
+	for (unsigned int k = 0; k < 2; k++)
+		for (unsigned int part = 0; part < 2; part++) {
+			struct hist *h = malloc(sizeof(*h));
+
+			hist_init(h);
+			hist_add(h, part ? 40 : 20);
+			fx_hist_add(json_array_get(json_object_get(doc, "cells"), k), "h", h, "class=x");
+			free(h);
+		}
+	go();
+	assert_true(row("w", "h.mean")->base == 30 && row("w", "h.mean")->cand == 30);
 }
 
 static void refused(void **state)
@@ -728,7 +796,7 @@ int main(void)
 		TEST(icount_pairing), TEST(icount_selfcheck), TEST(icount_quantile_step), TEST(wall_counts_one_boot), TEST(wall_counts),
 		TEST(wall_counts_from_nothing), TEST(wall_one_boot), TEST(wall_equivalent), TEST(wall_not_equivalent),
 		TEST(wall_regressed), TEST(wall_small_or_few), TEST(wall_many_tests), TEST(wall_blocks), TEST(wall_direction),
-		TEST(wall_default_bounds), TEST(pooled_workload), TEST(pooled_boot_noise), TEST(pooled_regression), TEST(pooled_suspect),
+		TEST(wall_default_bounds), TEST(pooled_workload), TEST(pooled_boot_noise), TEST(pooled_gaps), TEST(pooled_regression), TEST(pooled_direction), TEST(pooled_suspect),
 		TEST(pooled_lane), TEST(failed_boot), TEST(invalid_boot), TEST(failed_numbers), TEST(missing), TEST(skipped),
 		TEST(other_image), TEST(places), TEST(one_value_per_boot), TEST(refused), TEST(no_such_kernel), TEST(whole_run),
 		TEST(false_alarms),

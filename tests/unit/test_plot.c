@@ -156,6 +156,11 @@ static void footprint(void **state)
 	assert_non_null(strstr(gp, "set logscale xy"));
 	free(tsv);
 	free(gp);
+	/* Snapshots, which only the second file system has, come before the ideal. */
+	gp = text_of("savings-wall.gp");
+	assert_non_null(strstr(gp, "series = 7\n"));
+	assert_non_null(strstr(gp, "label[7] = \"one copy\"\n"));
+	free(gp);
 }
 
 /* Modes that other sections of a plan measured belong into the same plot, in order along each line. */

@@ -205,10 +205,14 @@ static void summary_golden(void **state)
 
 static void summary_unwritable(void **state)
 {
+	json_t *bare = fx_doc();
+
 	(void)state;
+	fx_kernel(bare, "base", "base", "", "");
 	assert_true(report_summary("/nowhere/summary.md", doc, cmp, 2) < 0);
 	if (!access("/dev/full", W_OK))
-		assert_true(report_summary("/dev/full", doc, cmp, 2) < 0);
+		assert_true(report_summary("/dev/full", doc, cmp, 2) < 0 && report_summary("/dev/full", bare, NULL, 0) < 0);
+	json_decref(bare);
 }
 
 /* A summary of the barest document must not fail. */
@@ -244,6 +248,7 @@ static void as_json(void **state)
 	rows = json_object_get(c, "rows");
 	assert_int_equal(json_array_size(rows), cmp[1].nr);
 	json_array_foreach(rows, i, r) {
+		assert_true(json_object_get(r, "p") && json_object_get(r, "rel") && json_array_size(json_object_get(r, "interval")) == 2);
 		invalid += !strcmp(json_string_value(json_object_get(r, "verdict")), "invalid");
 		if (!json_is_true(json_object_get(r, "family")))
 			assert_non_null(strstr(json_string_value(json_object_get(r, "reproduce")), "--cell"));

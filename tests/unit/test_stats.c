@@ -206,6 +206,10 @@ static void theil_sen(void **state)
 {
 	static const double x[] = { 1, 2, 5, 10, 20, 50, 100 }, y[] = { 12.1, 13.9, 20.2, 29.7, 51.2, 108, 213 };
 	static const double xt[] = { 1, 1, 2, 2, 5, 5, 10, 10 }, yt[] = { 3, 4, 5, 5, 11, 12, 22, 20.5 };
+	static const double xm[] = { 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2 }, ym[] = { 1, 2, 2, 3, 3.5, 4.1, 4, 4.3, 4.7, 6, 6.2, 9 };
+	static const struct {
+		double conf, low, high;
+	} levels[] = { { 0.99, 0.2, 7 }, { 0.95, 1, 5.2 }, { 0.90, 1.3, 4.9 }, { 0.80, 1.9, 4.2 }, { 0.60, 2.1, 3.7 }, { 0.50, 2.3, 3.3 } };
 	double slope, icept, ci[2];
 
 	(void)state;
@@ -222,6 +226,12 @@ static void theil_sen(void **state)
 	near(icept, 1, 1e-12);
 	near(ci[0], 1.75, 1e-12);
 	near(ci[1], 2.2, 1e-12);
+	/* Many equal values narrow the variance, and with it the interval. */
+	for (size_t i = 0; i < N(levels); i++) {
+		assert_int_equal(stat_theil_sen(xm, ym, 12, levels[i].conf, &slope, &icept, ci), 0);
+		near(ci[0], levels[i].low, 1e-12);
+		near(ci[1], levels[i].high, 1e-12);
+	}
 	/* An exact line, a constant, too few points for an interval, and no line at all. */
 	stat_theil_sen((double[]){ 1, 2, 5, 10 }, (double[]){ 5, 8, 17, 32 }, 4, 0.95, &slope, &icept, ci);
 	near(slope, 3, 0);
