@@ -546,8 +546,10 @@ static const struct series *curve_at(const struct curve *c, double x)
 static void add_savings(struct drawing *d, struct plot *p, const struct curve_set *curves, size_t at, double n)
 {
 	const struct curve *head = &curves->c[at];
-	char *group = bench_printf("%s, %s\n%s\nN=%.0f", head->s[0]->fs, series_coord(head->s[0], "access", head->rest),
-				   head->s[0]->image, n);
+	const char *slash = strrchr(head->s[0]->image, '/'), *image = slash ? slash + 1 : head->s[0]->image;
+	/* Bars are narrow: the image's parameters and path are in the summary. */
+	char *group = bench_printf("%s, %s\n%.*s\nN=%.0f", head->s[0]->fs, series_coord(head->s[0], "access", head->rest),
+				   (int)strcspn(image, ":"), image, n);
 	size_t before = p->groups.nr, no = word_no(&p->groups, group);
 	double ideal = NAN;
 

@@ -155,9 +155,9 @@ static const struct wl_param params[] = {
 
 static const struct wl_metric metrics[] = {
 	{ "throughput", "bytes/s", WL_HIGHER, 0.05, 0, "read by all containers together under the limit" },
-	{ "refaults", "pages", WL_LOWER, 0.05, 256, "pages read again that reclaim had taken" },
+	{ "refaults", "count", WL_LOWER, 0.05, 256, "pages read again that reclaim had taken" },
 	{ "major_faults", "count", WL_LOWER, 0.05, 64, "faults that waited for the device" },
-	{ "scanned", "pages", WL_INFO, 0, 0, "pages that reclaim looked at" },
+	{ "scanned", "count", WL_INFO, 0, 0, "pages that reclaim looked at" },
 	{ }
 };
 
