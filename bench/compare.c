@@ -622,7 +622,8 @@ static void add_cell_rows(struct comparison *c, const json_t *doc, const char *l
 		json_object_set_new(said, group, json_true());
 		if (class == CELL_SKIPPED && group_has(other, other_label, group, true))
 			add_cell_row(c, cell, bench_strdup(label), bench_printf("skipped with %s: %s", label, why));
-		else if (class == CELL_PASSED && !group_has(other, other_label, group, false))
+		else if (class == CELL_PASSED && !json_is_true(json_object_get(cell, "peer")) &&
+			 !group_has(other, other_label, group, false))
 			add_cell_row(c, cell, bench_strdup(other_label), bench_printf("not run with %s", other_label));
 		free(group);
 	}

@@ -304,7 +304,7 @@ static size_t print_rows(FILE *f, const struct comparison *c, size_t lines, bool
 		used += fit + 1;
 	}
 	if (fit < nr && lines) {
-		fprintf(f, "  ... and %zu more; all rows with --all\n", nr - fit);
+		fprintf(f, "  ... and %zu more; all rows with -v all (at the end of the command)\n", nr - fit);
 		used++;
 	}
 	free(rows);
@@ -490,7 +490,7 @@ static void summary_comparison(FILE *f, const struct comparison *c)
 		table_print_markdown(f, t);
 		table_free(t);
 		if (nr > SUMMARY_CHANGED)
-			fprintf(f, "... and %zu more: `shbench report --all`, or `--json`.\n\n", nr - SUMMARY_CHANGED);
+			fprintf(f, "... and %zu more: `shbench report RUN -v all`, or `--json`.\n\n", nr - SUMMARY_CHANGED);
 	} else {
 		fprintf(f, "No row changed.\n\n");
 	}

@@ -64,6 +64,7 @@ static const struct key section_keys[] = {
 	{ "timeout", K_UINT, offsetof(struct section, timeout) },
 	{ "mem", K_SIZE, offsetof(struct section, mem) },
 	{ "shared", K_BOOL, offsetof(struct section, shared) },
+	{ "peer", K_BOOL, offsetof(struct section, peer) },
 };
 
 static const struct key plan_keys[] = {
@@ -502,10 +503,11 @@ static int expand_section(struct expansion *e, const struct section *s)
 	char *image_buf = xstrdup(s->images ? s->images : "synthetic");
 	char *lanes[16], *fss[16], *modes[16], *images[16];
 	size_t nl = words(lane_buf, lanes), nf = words(fs_buf, fss), nm = words(mode_buf, modes), ni = words(image_buf, images);
+	size_t nr_kernels = s->peer ? 1 : e->kernels.nr;
 	bool same_kernel = false, checked = false;
 	int ret = 0;
 
-	for (size_t i = 0; i < e->kernels.nr; i++)
+	for (size_t i = 0; i < nr_kernels; i++)
 		for (size_t j = 0; j < i; j++)
 			if (!strcmp(e->kernels.name[i], e->kernels.name[j]))
 				same_kernel = true;
@@ -528,9 +530,9 @@ static int expand_section(struct expansion *e, const struct section *s)
 				continue;
 			}
 			for (unsigned int l = 0; l < layouts; l++)
-				for (size_t k = 0; k < e->kernels.nr; k++) {
+				for (size_t k = 0; k < nr_kernels; k++) {
 					c.perturbation = l;
-					add_cell(e, c, (boot + l) & 1 ? e->kernels.nr - 1 - k : k);
+					add_cell(e, c, (boot + l) & 1 ? nr_kernels - 1 - k : k);
 				}
 			if (c.lane == LANE_ICOUNT && !same_kernel && !checked) {
 				c.perturbation = 0;

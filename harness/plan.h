@@ -24,6 +24,7 @@
  *	mount = opt,opt			mount options added for every kernel; mount.LABEL = ... for one kernel
  *	timeout = 120			seconds under TCG for the whole boot
  *	shared = no			wall lane: yes = may run beside other VMs (only counts matter, no times)
+ *	peer = no			yes = another technique to hold the kernels against: booted with the baseline only
  *	expect = passed			verdict that `shbench test` wants
  *
  * Combinations that do not exist (snapshot on xfs) are left out without a word when they come from a product of several words,
@@ -49,7 +50,7 @@ struct section {
 	unsigned int nr_params, nr_mounts;
 	unsigned int boots, perturb, cpus, timeout;
 	uint64_t mem, device_size;
-	bool shared;
+	bool shared, peer;
 };
 
 struct plan {

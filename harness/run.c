@@ -236,6 +236,9 @@ static char *cell_cmdline(const struct cell *c, const struct kernel *k)
 	buf_printf(&b, "%s", k->b.cmdline ? k->b.cmdline : "");
 	if (on_brd(c))
 		buf_printf(&b, "%sbrd.rd_nr=1 brd.rd_size=%llu", b.len ? " " : "", (unsigned long long)(c->s->device_size >> 10));
+	/* Where mappings lie decides how many page tables there are; among boots that are timed it shall vary. */
+	if (c->s->shared)
+		buf_printf(&b, "%snorandmaps", b.len ? " " : "");
 	if (c->perturbation && !(c->perturbation & 1))
 		buf_printf(&b, " perturb=%.*s", (int)(8 * c->perturbation), "................................................................");
 	return b.s;
@@ -249,13 +252,13 @@ static json_t *cell_head(const struct session *s, const struct cell *c)
 
 	for (unsigned int i = 0; i < c->s->nr_params; i++)
 		json_object_set_new(params, c->s->params[i].k, json_string(c->s->params[i].v));
-	o = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:o,s:i,s:i,s:i,s:i,s:b,s:I}", "id", c->id, "section",
+	o = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:o,s:i,s:i,s:i,s:i,s:b,s:b,s:I}", "id", c->id, "section",
 		      c->s->name, "kernel", c->label, "kernel_id", k->b.id, "workload", c->s->workload, "lane",
 		      c->lane == LANE_ICOUNT ? "icount" : "wall", "fs", c->fs, "mode", c->mode, "image", c->image,
 		      "image_hash", img->hash ? img->hash : "", "image_note", img->note ? img->note : "", "mount",
 		      section_mount(c) ? section_mount(c) : "", "params", params, "mem_mb", cell_mem_mb(c), "cpus",
 		      c->lane == LANE_ICOUNT ? 1 : c->s->cpus, "boot", c->boot, "perturbation", c->perturbation, "selfcheck",
-		      c->selfcheck, "seed", (json_int_t)c->seed);
+		      c->selfcheck, "peer", c->s->peer, "seed", (json_int_t)c->seed);
 	json_object_set_new(o, "reproduce", json_sprintf("./shbench run %s%s%s --cell %s", s->plan->name,
 							  s->ro->kernels ? " -k " : "", s->ro->kernels ? s->ro->kernels : "", c->id));
 	return o;

@@ -154,6 +154,16 @@ static void test_expand(void **state)
 	cells_free(c, nr);
 	assert_int_equal(plan_expand(p, "base base", &c, &nr), -EINVAL);
 	plan_free(p);
+	/* A peer is booted with the baseline only; then nothing but a repetition can check its icount lane. */
+	assert_int_equal(load(HEAD "[a]\nworkload = x\npeer = yes\nlane = wall icount\nboots = 2\n", &p), 0);
+	assert_int_equal(plan_expand(p, NULL, &c, &nr), 0);
+	assert_int_equal(nr, 2 + 1 + 1);
+	for (size_t i = 0; i < nr; i++) {
+		assert_string_equal(c[i].label, "base");
+		assert_int_equal(c[i].selfcheck, i == 2);
+	}
+	cells_free(c, nr);
+	plan_free(p);
 	assert_int_equal(load(HEAD "[a]\nworkload = x\nmode = snapshot\n", &p), 0);
 	assert_int_equal(plan_expand(p, NULL, &c, &nr), -EINVAL);
 	plan_free(p);

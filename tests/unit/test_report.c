@@ -116,7 +116,7 @@ static void terminal_golden(void **state)
 	has(text, "base with again, wall lane: unchanged, times pooled (");
 	has(text, "base with shcache, icount lane: regressed (");
 	has(text, "invalid: panic: kernel BUG at mm/filemap.c:142!");
-	has(text, "more; all rows with --all\n");
+	has(text, "more; all rows with -v all (at the end of the command)\n");
 	assert_null(strchr(text, '\033'));
 	free(text);
 }
