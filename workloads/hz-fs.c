@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The file system's own life: freeze, shutdown, remount, mounts that must be refused, unmount that leaves nothing. On a small file
+ * system of its own on a loop device.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/klog.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "hz.h"
+#include "timing.h"
+
+#define BLOCKS		64u
+#define DIR		"/mnt/extra"
+#define GOINGDOWN	_IOR('X', 125, uint32_t)
+#define STATS		"/sys/kernel/debug/shcache"
+
+static const char *opts(void)
+{
+	return hz.sharing ? "shcache" : "";
+}
+
+static void make(char dev[32])
+{
+	int err = hz_extra_fs(DIR, hz.xfs ? "-m reflink=1" : "", opts(), dev);
+
+	if (err)
+		hz_fail("mount %s: %s", dev, strerror(-err));
+	/* Files of this test go there. */
+	snprintf(hz.dir, sizeof(hz.dir), DIR);
+}
+
+struct trio {
+	struct hz_file golden, a, b;
+};
+
+static void make_trio(struct trio *t)
+{
+	hz_create(&t->golden, "golden", 1, BLOCKS);
+	hz_clone(&t->a, &t->golden, "a");
+	hz_clone(&t->b, &t->golden, "b");
+	hz_cold();
+}
+
+static void close_trio(struct trio *t)
+{
+	hz_close(&t->golden);
+	hz_close(&t->a);
+	hz_close(&t->b);
+}
+
+static void check_trio(const struct trio *t, unsigned int ways, const char *stage)
+{
+	hz_check(&t->golden, ways, stage);
+	hz_check(&t->a, ways, stage);
+	hz_check(&t->b, ways, stage);
+}
+
+/* Frozen, everything can still be read, also what is not cached; a writer waits, and goes on when thawed. */
+static void freeze(const void *arg)
+{
+	struct trio t;
+	char dev[32];
+	pid_t pid;
+	int root;
+
+	(void)arg;
+	make(dev);
+	make_trio(&t);
+	hz_map(&t.a);
+	hz_map(&t.b);
+	root = HZ_DO(open(DIR, O_RDONLY | O_CLOEXEC));
+	HZ_DO(ioctl(root, FIFREEZE, 0));
+	check_trio(&t, HZ_CACHED, "frozen");
+	pid = HZ_DO(fork());
+	if (!pid) {
+		memset(t.a.map + 5 * HZ_PAGE, 0, HZ_PAGE);
+		_exit(0);
+	}
+	usleep(300000);
+	check_trio(&t, HZ_CACHED, "frozen, with a writer waiting");
+	HZ_DO(ioctl(root, FITHAW, 0));
+	hz_join(pid);
+	hz_want_zero(&t.a, 5 * HZ_PAGE, HZ_PAGE);
+	check_trio(&t, HZ_CACHED, "thawed");
+	hz_cold();
+	check_trio(&t, HZ_ALL, "thawed, cold");
+	close(root);
+	close_trio(&t);
+	hz_extra_fs_end(DIR, dev);
+}
+
+/* After a shutdown: errors where the data is not there, old mappings stay, nothing hangs, it can be unmounted and is sound. */
+static void shutdown_fs(const void *arg)
+{
+	uint32_t how = 1;		/* flush the log */
+	struct trio t;
+	char dev[32], buf[HZ_PAGE];
+	uint64_t v;
+	int root;
+
+	(void)arg;
+	make(dev);
+	make_trio(&t);
+	hz_map(&t.a);
+	hz_touch(&t.a);
+	root = HZ_DO(open(DIR, O_RDONLY | O_CLOEXEC));
+	HZ_DO(ioctl(root, GOINGDOWN, &how));
+	close(root);
+	if (hz_peek(t.a.map + 3 * HZ_PAGE, &v) && v != hz_word(1, 3, 1))
+		hz_fail("a mapping changed with the shutdown");
+	if (pread(t.b.fd, buf, sizeof(buf), 9 * HZ_PAGE) == sizeof(buf) && memcmp(buf, t.b.want + 9 * HZ_PAGE, sizeof(buf)))
+		hz_fail("a read after the shutdown returned wrong data");
+	if (pwrite(t.b.fd, "x", 1, 9 * HZ_PAGE) >= 0 && !fsync(t.b.fd))
+		hz_fail("a write after the shutdown went through");
+	hz_unmap(&t.a);
+	close_trio(&t);
+	HZ_DO(umount(DIR));
+	if (mount(dev, DIR, "xfs", MS_NOATIME, opts()))
+		hz_fail("mount after the shutdown: %m");
+	hz_extra_fs_end(DIR, dev);
+}
+
+static void remount(const void *arg)
+{
+	struct trio t;
+	char dev[32];
+
+	(void)arg;
+	make(dev);
+	make_trio(&t);
+	check_trio(&t, HZ_CACHED, "before");
+	HZ_DO(mount(NULL, DIR, NULL, MS_REMOUNT | MS_RDONLY | MS_NOATIME, opts()));
+	check_trio(&t, HZ_READ, "read-only");
+	if (hz.sharing && !hz_has_text("/proc/mounts", " " DIR " xfs ro"))
+		hz_fail("/proc/mounts does not show the remount");
+	HZ_DO(mount(NULL, DIR, NULL, MS_REMOUNT | MS_NOATIME, opts()));
+	check_trio(&t, HZ_CACHED, "read-write again");
+	/* Off is no option; what counts is that it still works, and still says what it does. */
+	if (hz.sharing) {
+		HZ_DO(mount(NULL, DIR, NULL, MS_REMOUNT | MS_NOATIME, ""));
+		check_trio(&t, HZ_CACHED, "remounted without naming it");
+		if (!hz_has_text("/proc/mounts", ",shcache"))
+			hz_fail("/proc/mounts lost the option");
+	}
+	close_trio(&t);
+	hz_extra_fs_end(DIR, dev);
+}
+
+/* A mount without sharing cannot be switched to it. */
+static void remount_refused(const void *arg)
+{
+	char dev[32];
+
+	(void)arg;
+	if (hz_extra_fs(DIR, "-m reflink=1", "", dev))
+		hz_fail("mount: %m");
+	if (!mount(NULL, DIR, NULL, MS_REMOUNT | MS_NOATIME, "shcache"))
+		hz_fail("remount with shcache was accepted");
+	hz_extra_fs_end(DIR, dev);
+}
+
+static bool log_says(const char *what)
+{
+	static char buf[1 << 18];
+	int n = klogctl(3, buf, sizeof(buf) - 1);
+
+	if (n < 0)
+		return false;
+	buf[n] = '\0';
+	return strstr(buf, what);
+}
+
+static void mount_refused(const void *arg)
+{
+	const char *mkfs = arg;
+	char dev[32];
+	int err = hz_extra_fs(DIR, mkfs, "shcache", dev);
+
+	if (!err)
+		hz_fail("mounted with shcache although made with %s", mkfs);
+	if (err != -EINVAL)
+		hz_fail("mount failed with %s, not EINVAL", strerror(-err));
+	hz_extra_fs_end(NULL, dev);
+	if (!log_says("shcache"))
+		hz_fail("refused without a word about shcache in the kernel's log");
+}
+
+/* Mounted, used by every path, unmounted, again and again: nothing stays behind. */
+static void unmount_leaves_nothing(const void *arg)
+{
+	long long slab[4], pages[4];
+	unsigned int round, i;
+	struct trio t;
+	char dev[32];
+
+	(void)arg;
+	for (round = 0; round < 4; round++) {
+		char name[32];
+		struct hz_file c;
+
+		make(dev);
+		make_trio(&t);
+		hz_map(&t.a);
+		hz_map(&t.b);
+		hz_touch(&t.a);
+		hz_touch(&t.b);
+		check_trio(&t, HZ_CACHED, "used");
+		for (i = 0; i < 30; i++) {
+			snprintf(name, sizeof(name), "c%u", i);
+			hz_clone(&c, &t.golden, name);
+			hz_map(&c);
+			hz_touch(&c);
+			hz_close(&c);
+		}
+		hz_want_block(&t.a, 5, 9, 5, 2);
+		memcpy(t.a.map + 5 * HZ_PAGE, t.a.want + 5 * HZ_PAGE, HZ_PAGE);
+		check_trio(&t, HZ_CACHED, "changed");
+		close_trio(&t);
+		/* No dropping of caches before: unmount has to get rid of what is cached. */
+		hz_extra_fs_end(DIR, dev);
+		hz_cold();
+		pages[round] = hz_file_pages();
+		slab[round] = hz_stat("/proc/vmstat", "nr_slab_unreclaimable");
+	}
+	if (pages[3] > pages[1] + 24)
+		hz_fail("file pages after unmount: %lld, %lld, %lld, %lld", pages[0], pages[1], pages[2], pages[3]);
+	if (slab[3] > slab[1] + 200)
+		hz_fail("unreclaimable slab pages after unmount: %lld, %lld, %lld, %lld", slab[0], slab[1], slab[2], slab[3]);
+}
+
+/* What the kernel counts for this mount must go up with use and its folios and references down to nothing with the last file. */
+static void counters(const void *arg)
+{
+	static const char *const gone[] = { "pages", "refs" };
+	char dev[32], path[128];
+	struct trio t;
+	long long v;
+	unsigned int i;
+
+	(void)arg;
+	make(dev);
+	snprintf(path, sizeof(path), STATS "/%s/stats", dev + 5);
+	if (access(path, R_OK))
+		hz_skip("no %s", path);
+	make_trio(&t);
+	hz_map(&t.a);
+	hz_map(&t.b);
+	hz_touch(&t.a);
+	hz_touch(&t.b);
+	if (hz_stat(path, "pages") < (long long)BLOCKS)
+		hz_fail("%lld pages counted where %u are shared", hz_stat(path, "pages"), BLOCKS);
+	hz_unlink(&t.a);
+	hz_unlink(&t.b);
+	hz_unlink(&t.golden);
+	for (i = 0; i < 50; i++) {
+		settle(DIR);
+		if (!hz_stat(path, "pages"))
+			break;
+	}
+	for (i = 0; i < 2; i++) {
+		v = hz_stat(path, gone[i]);
+		if (v > 0)
+			hz_fail("all files are deleted, and %lld %s are left", v, gone[i]);
+	}
+	hz_extra_fs_end(DIR, dev);
+}
+
+/* Eviction and re-use of inodes: a file that is cached again after its inode was dropped goes on as before. */
+static void evict(const void *arg)
+{
+	struct trio t;
+	unsigned int round;
+
+	(void)arg;
+	make_trio(&t);
+	for (round = 0; round < 5; round++) {
+		hz_map(&t.a);
+		hz_touch(&t.a);
+		hz_check(&t.a, HZ_CACHED, "opened");
+		hz_want_block(&t.a, round, 9, round, 2);
+		memcpy(t.a.map + round * HZ_PAGE, t.a.want + round * HZ_PAGE, HZ_PAGE);
+		hz_unmap(&t.a);
+		close(t.a.fd);
+		hz_check(&t.b, HZ_CACHED, "the other one");
+		/* The inode goes, and comes back. */
+		hz_cold();
+		t.a.fd = HZ_DO(open(t.a.path, O_RDWR | O_CLOEXEC));
+		hz_check(&t.a, HZ_ALL, "opened again");
+	}
+	check_trio(&t, HZ_ALL, "in the end");
+}
+
+const struct hz_test hz_fs_tests[] = {
+	{ "fs-freeze", "reads of a frozen file system, a store that waits", .fn = freeze },
+	{ "fs-shutdown", "a shutdown, unmount, recovery", .needs = HZ_XFS, .fn = shutdown_fs },
+	{ "fs-remount", "read-only and back", .fn = remount },
+	{ "fs-remount-refused", "sharing cannot be switched on by a remount", .needs = HZ_XFS | HZ_SHARING, .fn = remount_refused },
+	{ "fs-refused-1k", "blocks smaller than a page are refused, with a message", .needs = HZ_XFS | HZ_SHARING, .fn = mount_refused,
+	  .arg = "-b size=1024" },
+	{ "fs-unmount", "unmount leaves nothing behind", .fn = unmount_leaves_nothing },
+	{ "fs-counters", "the counters go up, and down to nothing", .needs = HZ_XFS | HZ_SHARING, .fn = counters },
+	{ "fs-evict", "inodes dropped and read again", .fn = evict },
+	{ NULL, NULL, 0, NULL, NULL }
+};

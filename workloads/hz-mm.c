@@ -1,0 +1,771 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What memory management does with pages that several files show: futexes, copy on write, pins, locks, migration, poison, limits.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/futex.h>
+#include <linux/io_uring.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "hz.h"
+
+#define BLOCKS		64u
+#define UPROBE_EVENTS	"/sys/kernel/tracing/uprobe_events"
+#define GUP_TEST	"/sys/kernel/debug/gup_test"
+#define CGROUP		"/sys/fs/cgroup/hazard"
+
+#define MADV_PAGEOUT_		21
+#define MADV_HWPOISON_		100
+#define MADV_SOFT_OFFLINE_	101
+
+struct pair {
+	struct hz_file a, b, golden;
+};
+
+static void make_pair(struct pair *p, unsigned int blocks)
+{
+	hz_create(&p->golden, "golden", 1, blocks);
+	hz_clone(&p->a, &p->golden, "a");
+	hz_clone(&p->b, &p->golden, "b");
+	hz_cold();
+}
+
+static void check_pair(const struct pair *p, unsigned int ways, const char *stage)
+{
+	hz_check(&p->a, ways, stage);
+	hz_check(&p->b, ways, stage);
+	hz_check(&p->golden, ways, stage);
+}
+
+static void write_block(struct hz_file *f, unsigned int b, unsigned int id, unsigned int version)
+{
+	hz_want_block(f, b, id, b, version);
+	if (pwrite(f->fd, f->want + b * HZ_PAGE, HZ_PAGE, (off_t)b * HZ_PAGE) != HZ_PAGE)
+		hz_fail("write: %m");
+}
+
+/* --- futex --------------------------------------------------------------------------------------------------------------- */
+
+static long futex(const void *addr, int op, uint32_t val, const struct timespec *timeout)
+{
+	return syscall(SYS_futex, addr, op, val, timeout, NULL, 0);
+}
+
+struct waiter {
+	const struct hz_file *f;
+	unsigned int block;
+	uint32_t *state;	/* 1: about to wait, 2: woken, 3: timed out */
+	bool writable;
+};
+
+static void wait_on(void *arg)
+{
+	struct waiter *w = arg;
+	uint8_t *m = mmap(NULL, HZ_PAGE, w->writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, w->f->fd, (off_t)w->block * HZ_PAGE);
+	struct timespec ts = { 4, 0 };
+	uint32_t v;
+	long r;
+
+	if (m == MAP_FAILED)
+		hz_fail("mmap: %m");
+	v = *(volatile uint32_t *)(void *)m;
+	__atomic_store_n(w->state, 1, __ATOMIC_SEQ_CST);
+	r = futex(m, FUTEX_WAIT, v, &ts);
+	if (r < 0 && errno != ETIMEDOUT && errno != EINTR && errno != EAGAIN)
+		hz_fail("futex wait on a shared mapping: %m");
+	__atomic_store_n(w->state, r ? 3 : 2, __ATOMIC_SEQ_CST);
+}
+
+static pid_t start_waiter(struct waiter *w)
+{
+	pid_t pid;
+
+	w->state = hz_shared_memory(HZ_PAGE);
+	pid = hz_fork(wait_on, w);
+	while (__atomic_load_n(w->state, __ATOMIC_SEQ_CST) != 1 && *hz.verdict == HZ_OPEN)
+		usleep(1000);
+	/* And now into the kernel. */
+	usleep(100000);
+	return pid;
+}
+
+static long wake(const struct hz_file *f, unsigned int block)
+{
+	uint8_t *m = mmap(NULL, HZ_PAGE, PROT_READ, MAP_SHARED, f->fd, (off_t)block * HZ_PAGE);
+	long n;
+
+	if (m == MAP_FAILED)
+		hz_fail("mmap: %m");
+	n = futex(m, FUTEX_WAKE, 100, NULL);
+	if (n < 0)
+		hz_fail("futex wake on a shared mapping: %m");
+	munmap(m, HZ_PAGE);
+	return n;
+}
+
+/* Two processes with the same file meet. */
+static void futex_meets(const void *arg)
+{
+	struct waiter w = { .block = 3 };
+	struct pair p;
+	pid_t pid;
+	long n;
+
+	(void)arg;
+	make_pair(&p, BLOCKS);
+	w.f = &p.a;
+	hz_cache(&p.b);
+	pid = start_waiter(&w);
+	n = wake(&p.a, 3);
+	hz_join(pid);
+	if (n != 1 || *w.state != 2)
+		hz_fail("woke %ld; the waiter %s", n, *w.state == 3 ? "timed out" : "was woken");
+}
+
+/* Two clones at the same offset are two futexes. */
+static void futex_apart(const void *arg)
+{
+	struct waiter w = { .block = 3 };
+	struct pair p;
+	pid_t pid;
+	long n, m;
+
+	(void)arg;
+	make_pair(&p, BLOCKS);
+	w.f = &p.a;
+	hz_cache(&p.b);
+	pid = start_waiter(&w);
+	n = wake(&p.b, 3);
+	m = wake(&p.a, 3);
+	hz_join(pid);
+	if (n)
+		hz_fail("a waiter in one clone was woken through another one");
+	if (m != 1)
+		hz_fail("woke %ld in the waiter's own file", m);
+}
+
+/* The block is broken while someone waits: he must still be found. */
+static void futex_break(const void *arg)
+{
+	const bool store = *(const bool *)arg;
+	struct waiter w = { .block = 3 };
+	struct pair p;
+	uint8_t *m;
+	pid_t pid;
+	long n;
+
+	make_pair(&p, BLOCKS);
+	w.f = &p.a;
+	hz_cache(&p.b);
+	pid = start_waiter(&w);
+	if (store) {
+		m = mmap(NULL, HZ_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, p.a.fd, 3 * HZ_PAGE);
+		if (m == MAP_FAILED)
+			hz_fail("mmap: %m");
+		hz_want_block(&p.a, 3, 9, 3, 2);
+		memcpy(m, p.a.want + 3 * HZ_PAGE, HZ_PAGE);
+	} else {
+		write_block(&p.a, 3, 9, 2);
+	}
+	n = wake(&p.a, 3);
+	hz_join(pid);
+	if (n != 1 || *w.state != 2)
+		hz_fail("a COW break lost the waiter: woke %ld", n);
+	check_pair(&p, HZ_CACHED, "afterwards");
+}
+
+/* --- copy on write to anonymous memory ------------------------------------------------------------------------------------- */
+
+/* Stores through MAP_PRIVATE before and after fork; the file changes meanwhile. */
+static void fork_private(const void *arg)
+{
+	struct pair p;
+	uint8_t *m, *mine;
+	unsigned int b, round;
+	pid_t pid;
+	int status;
+
+	(void)arg;
+	make_pair(&p, BLOCKS);
+	hz_map(&p.b);
+	hz_touch(&p.b);
+	m = mmap(NULL, BLOCKS * HZ_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, p.a.fd, 0);
+	if (m == MAP_FAILED)
+		hz_fail("mmap: %m");
+	mine = hz_buffer(BLOCKS * HZ_PAGE);
+	memcpy(mine, p.a.want, BLOCKS * HZ_PAGE);
+	for (round = 0; round < 2; round++) {
+		/* Read first in one half, write at once in the other. */
+		for (b = round; b < BLOCKS; b += 4) {
+			if (b < BLOCKS / 2 && *(volatile uint64_t *)(void *)(m + b * HZ_PAGE) != *(uint64_t *)(void *)(mine + b * HZ_PAGE))
+				hz_fail("private mapping shows something else before the store to block %u", b);
+			m[b * HZ_PAGE + 5] ^= 0x55;
+			mine[b * HZ_PAGE + 5] ^= 0x55;
+		}
+		if (memcmp(m, mine, BLOCKS * HZ_PAGE))
+			hz_fail("private mapping is wrong after its own stores");
+		pid = HZ_DO(fork());
+		if (!pid) {
+			if (memcmp(m, mine, BLOCKS * HZ_PAGE))
+				_exit(2);
+			for (b = 0; b < BLOCKS; b++)
+				m[b * HZ_PAGE + 9]++;
+			for (b = 0; b < BLOCKS; b++)
+				if (m[b * HZ_PAGE + 9] != (uint8_t)(mine[b * HZ_PAGE + 9] + 1) || m[b * HZ_PAGE + 5] != mine[b * HZ_PAGE + 5])
+					_exit(3);
+			_exit(0);
+		}
+		if (waitpid(pid, &status, 0) != pid || status)
+			hz_fail("the child saw wrong data: status %#x", status);
+		if (memcmp(m, mine, BLOCKS * HZ_PAGE))
+			hz_fail("the child's stores show in the parent");
+		check_pair(&p, HZ_CACHED, "private stores");
+	}
+	/* The file changes: the copies stay, whatever has not been copied follows. */
+	write_block(&p.a, 0, 9, 2);
+	write_block(&p.a, 2, 9, 2);
+	if (memcmp(m, mine, HZ_PAGE))
+		hz_fail("a private copy changed with the file");
+	if (memcmp(m + 2 * HZ_PAGE, p.a.want + 2 * HZ_PAGE, HZ_PAGE))
+		hz_fail("a page that was never copied does not follow the file");
+	check_pair(&p, HZ_ALL, "in the end");
+}
+
+/* A child inherits page tables with shared pages; then the block breaks in the parent. */
+static void fork_then_break(const void *arg)
+{
+	int to_child[2], to_parent[2];
+	struct pair p;
+	char c = 0;
+	pid_t pid;
+	int status;
+
+	(void)arg;
+	make_pair(&p, BLOCKS);
+	hz_map(&p.a);
+	hz_map(&p.b);
+	hz_touch(&p.a);
+	hz_touch(&p.b);
+	HZ_DO(pipe(to_child));
+	HZ_DO(pipe(to_parent));
+	/* With MAP_PRIVATE that was written to, fork copies the page tables. */
+	HZ_DO(mprotect(p.a.priv, p.a.maplen, PROT_READ | PROT_WRITE));
+	p.a.priv[40 * HZ_PAGE] = p.a.priv[40 * HZ_PAGE];
+	pid = HZ_DO(fork());
+	if (!pid) {
+		HZ_DO(write(to_parent[1], &c, 1));
+		HZ_DO(read(to_child[0], &c, 1));
+		write_block(&p.a, 7, 0, 0);
+		hz_want_block(&p.a, 5, 9, 5, 2);
+		hz_want_block(&p.a, 6, 9, 6, 3);
+		hz_check(&p.a, HZ_CACHED, "child");
+		hz_check(&p.b, HZ_CACHED, "child");
+		_exit(0);
+	}
+	HZ_DO(read(to_parent[0], &c, 1));
+	write_block(&p.a, 5, 9, 2);
+	hz_want_block(&p.a, 6, 9, 6, 3);
+	memcpy(p.a.map + 6 * HZ_PAGE, p.a.want + 6 * HZ_PAGE, HZ_PAGE);
+	HZ_DO(write(to_child[1], &c, 1));
+	if (waitpid(pid, &status, 0) != pid || status)
+		hz_fail("the child saw old data: status %#x", status);
+	hz_want_block(&p.a, 7, 0, 7, 0);
+	check_pair(&p, HZ_CACHED, "parent");
+}
+
+static void mremapped(const void *arg)
+{
+	struct pair p;
+	uint8_t *m, *to;
+
+	(void)arg;
+	make_pair(&p, BLOCKS);
+	hz_map(&p.b);
+	hz_touch(&p.b);
+	m = mmap(NULL, BLOCKS * HZ_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, p.a.fd, 0);
+	if (m == MAP_FAILED)
+		hz_fail("mmap: %m");
+	hz_compare(&p.a, m, 0, p.a.size, "mmap", "before");
+	to = hz_buffer(BLOCKS * HZ_PAGE * 2);
+	if (mremap(m, BLOCKS * HZ_PAGE, BLOCKS * HZ_PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, to) != to)
+		hz_fail("mremap: %m");
+	write_block(&p.a, 5, 9, 2);
+	hz_compare(&p.a, to, 0, p.a.size, "the moved mapping", "written");
+	hz_want_block(&p.a, 6, 9, 6, 3);
+	memcpy(to + 6 * HZ_PAGE, p.a.want + 6 * HZ_PAGE, HZ_PAGE);
+	hz_compare(&p.a, to, 0, p.a.size, "the moved mapping", "stored");
+	check_pair(&p, HZ_ALL, "afterwards");
+}
+
+/* A mapping that was read-only becomes writable, and one that was none at all. */
+static void mprotected(const void *arg)
+{
+	struct pair p;
+	unsigned int b;
+	uint8_t *m;
+
+	(void)arg;
+	make_pair(&p, BLOCKS);
+	hz_map(&p.b);
+	hz_touch(&p.b);
+	m = mmap(NULL, BLOCKS * HZ_PAGE, PROT_READ, MAP_SHARED, p.a.fd, 0);
+	if (m == MAP_FAILED)
+		hz_fail("mmap: %m");
+	hz_compare(&p.a, m, 0, p.a.size, "mmap", "before");
+	HZ_DO(mprotect(m, BLOCKS * HZ_PAGE, PROT_NONE));
+	HZ_DO(mprotect(m, BLOCKS * HZ_PAGE, PROT_READ | PROT_WRITE));
+	for (b = 0; b < BLOCKS; b += 3) {
+		hz_want_block(&p.a, b, 9, b, 2);
+		memcpy(m + b * HZ_PAGE, p.a.want + b * HZ_PAGE, HZ_PAGE);
+	}
+	check_pair(&p, HZ_ALL, "stored");
+}
+
+/* A debugger's way: a store through /proc/self/mem to a private read-only mapping copies, to a shared one is refused or writes. */
+static void forced_write(const void *arg)
+{
+	struct pair p;
+	uint8_t *m;
+	int fd;
+
+	(void)arg;
+	make_pair(&p, BLOCKS);
+	hz_cache(&p.b);
+	m = mmap(NULL, BLOCKS * HZ_PAGE, PROT_READ, MAP_PRIVATE, p.a.fd, 0);
+	if (m == MAP_FAILED)
+		hz_fail("mmap: %m");
+	hz_compare(&p.a, m, 0, p.a.size, "mmap", "before");
+	fd = HZ_DO(open("/proc/self/mem", O_RDWR | O_CLOEXEC));
+	if (pwrite(fd, "breakpoint", 10, (off_t)(uintptr_t)(m + 7 * HZ_PAGE + 3)) != 10)
+		hz_skip("no forced writes here: %m");
+	if (memcmp(m + 7 * HZ_PAGE + 3, "breakpoint", 10))
+		hz_fail("the forced write does not show");
+	check_pair(&p, HZ_ALL, "afterwards");
+	close(fd);
+}
+
+/* --- pipes --------------------------------------------------------------------------------------------------------------- */
+
+/* What lies in a pipe by reference may be old or new, but never of another file and never of a freed block's next life. */
+static void pipe_then_overwrite(const void *arg)
+{
+	static const char *const by[] = { "write", "O_DIRECT", "truncate" };
+	unsigned int way, b, i;
+	uint64_t v[HZ_WORDS];
+	struct pair p;
+	int pipes[2];
+
+	(void)arg;
+	for (way = 0; way < 3; way++) {
+		loff_t off = 4 * HZ_PAGE;
+		struct hz_file c;
+
+		make_pair(&p, BLOCKS);
+		hz_cache(&p.b);
+		HZ_DO(pipe2(pipes, O_CLOEXEC));
+		if (splice(p.a.fd, &off, pipes[1], NULL, 8 * HZ_PAGE, 0) != 8 * HZ_PAGE)
+			hz_fail("splice: %m");
+		for (b = 4; b < 12; b++) {
+			if (way == 0) {
+				write_block(&p.a, b, 1, 2);
+			} else if (way == 1) {
+				int fd = hz_open_direct(&p.a);
+
+				hz_want_block(&p.a, b, 1, b, 2);
+				if (pwrite(fd, p.a.want + b * HZ_PAGE, HZ_PAGE, (off_t)b * HZ_PAGE) != HZ_PAGE)
+					hz_fail("direct write: %m");
+				close(fd);
+			}
+		}
+		if (way == 2) {
+			HZ_DO(ftruncate(p.a.fd, 0));
+			HZ_DO(ftruncate(p.b.fd, 0));
+			HZ_DO(ftruncate(p.golden.fd, 0));
+			hz_want_size(&p.a, 0);
+			hz_want_size(&p.b, 0);
+			hz_want_size(&p.golden, 0);
+			sync();
+			hz_create(&c, "c", 77, BLOCKS * 3);
+			hz_cold();
+			hz_check(&c, HZ_CACHED, "the next file");
+			hz_unlink(&c);
+		}
+		for (b = 4; b < 12; b++) {
+			if (read(pipes[0], v, HZ_PAGE) != HZ_PAGE)
+				hz_fail("read from the pipe: %m");
+			for (i = 0; i < HZ_WORDS; i++)
+				if (v[i] != hz_word(1, b, 1) && v[i] != hz_word(1, b, 2) && (v[i] || way != 2)) {
+					char text[64];
+
+					hz_fail("%s: the pipe holds %s for block %u", by[way], hz_word_text(v[i], text, sizeof(text)), b);
+				}
+		}
+		close(pipes[0]);
+		close(pipes[1]);
+		check_pair(&p, HZ_ALL, by[way]);
+		hz_unlink(&p.a);
+		hz_unlink(&p.b);
+		hz_unlink(&p.golden);
+	}
+}
+
+/* --- locks and pins ------------------------------------------------------------------------------------------------------- */
+
+static void mlocked(const void *arg)
+{
+	struct pair p;
+	uint8_t *m;
+
+	(void)arg;
+	make_pair(&p, BLOCKS);
+	hz_cache(&p.b);
+	m = mmap(NULL, BLOCKS * HZ_PAGE, PROT_READ, MAP_SHARED, p.a.fd, 0);
+	if (m == MAP_FAILED)
+		hz_fail("mmap: %m");
+	HZ_DO(mlock(m, BLOCKS * HZ_PAGE));
+	hz_compare(&p.a, m, 0, p.a.size, "a locked mapping", "locked");
+	hz_cold();
+	hz_put("/proc/sys/vm/compact_memory", "1");
+	write_block(&p.a, 5, 9, 2);
+	hz_compare(&p.a, m, 0, p.a.size, "a locked mapping", "written");
+	check_pair(&p, HZ_CACHED, "locked, written");
+	hz_unlink(&p.b);
+	HZ_DO(ftruncate(p.a.fd, 10 * HZ_PAGE));
+	hz_want_size(&p.a, 10 * HZ_PAGE);
+	hz_compare(&p.a, m, 0, p.a.size, "a locked mapping", "truncated");
+	HZ_DO(munlock(m, BLOCKS * HZ_PAGE));
+	munmap(m, BLOCKS * HZ_PAGE);
+	hz_check(&p.a, HZ_ALL, "unlocked");
+	hz_check(&p.golden, HZ_ALL, "unlocked");
+	if (hz_stat("/proc/vmstat", "nr_mlock") > 0)
+		hz_fail("%lld pages are still locked", hz_stat("/proc/vmstat", "nr_mlock"));
+}
+
+/* A registered buffer is a long-term pin; on MAP_PRIVATE it must pin a copy, and what is read into it must show. */
+static void pin_registered(const void *arg)
+{
+	struct hz_file src;
+	struct hz_ring r;
+	struct pair p;
+	uint8_t *m;
+	int n;
+
+	(void)arg;
+	if (!hz_ring_open(&r))
+		hz_skip("no io_uring here");
+	make_pair(&p, BLOCKS);
+	hz_create(&src, "src", 5, BLOCKS);
+	hz_cache(&p.b);
+	m = mmap(NULL, 8 * HZ_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, p.a.fd, 0);
+	if (m == MAP_FAILED)
+		hz_fail("mmap: %m");
+	hz_compare(&p.a, m, 0, 8 * HZ_PAGE, "mmap", "before");
+	n = hz_ring_register(&r, m, 8 * HZ_PAGE);
+	if (n)
+		hz_skip("register a private file mapping: %s", strerror(-n));
+	write_block(&p.a, 1, 9, 2);
+	n = hz_ring_io(&r, IORING_OP_READ_FIXED, src.fd, m, 8 * HZ_PAGE, 0, 0, 0);
+	if (n != 8 * HZ_PAGE)
+		hz_fail("read into the registered buffer: %d", n);
+	hz_compare(&src, m, 0, 8 * HZ_PAGE, "the registered buffer", "read into");
+	check_pair(&p, HZ_ALL, "afterwards");
+	close(r.fd);
+}
+
+struct gup_longterm {
+	uint64_t addr, size;
+	uint32_t flags, pad;
+};
+#define PIN_LONGTERM_START	_IOW('g', 7, struct gup_longterm)
+#define PIN_LONGTERM_STOP	_IO('g', 8)
+#define PIN_LONGTERM_READ	_IOW('g', 9, uint64_t)
+
+/* A read-only long-term pin of MAP_SHARED sees later writes, as it does for any file (RDMA, vfio). */
+static void pin_longterm(const void *arg)
+{
+	const bool fast = *(const bool *)arg;
+	struct gup_longterm pin = { .size = 8 * HZ_PAGE, .flags = fast ? 2 : 0 };
+	uint8_t *m, *seen = hz_buffer(8 * HZ_PAGE);
+	uint64_t to = (uintptr_t)seen;
+	struct pair p;
+	int fd = open(GUP_TEST, O_RDWR | O_CLOEXEC);
+
+	if (fd < 0)
+		hz_skip("no %s here (CONFIG_GUP_TEST)", GUP_TEST);
+	make_pair(&p, BLOCKS);
+	hz_map(&p.b);
+	hz_touch(&p.b);
+	m = mmap(NULL, 8 * HZ_PAGE, PROT_READ, MAP_SHARED, p.a.fd, 0);
+	if (m == MAP_FAILED)
+		hz_fail("mmap: %m");
+	hz_compare(&p.a, m, 0, 8 * HZ_PAGE, "mmap", "before");
+	pin.addr = (uintptr_t)m;
+	if (ioctl(fd, PIN_LONGTERM_START, &pin))
+		hz_fail("pin: %m");
+	HZ_DO(ioctl(fd, PIN_LONGTERM_READ, &to));
+	hz_compare(&p.a, seen, 0, 8 * HZ_PAGE, "the pin", "before the write");
+	write_block(&p.a, 1, 9, 2);
+	hz_want_block(&p.a, 2, 9, 2, 3);
+	HZ_DO(mprotect(m, 8 * HZ_PAGE, PROT_READ | PROT_WRITE));
+	memcpy(m + 2 * HZ_PAGE, p.a.want + 2 * HZ_PAGE, HZ_PAGE);
+	HZ_DO(ioctl(fd, PIN_LONGTERM_READ, &to));
+	hz_compare(&p.a, seen, 0, 8 * HZ_PAGE, "the pin", "after the writes");
+	HZ_DO(ioctl(fd, PIN_LONGTERM_STOP));
+	close(fd);
+	check_pair(&p, HZ_ALL, "afterwards");
+}
+
+/* --- uprobes -------------------------------------------------------------------------------------------------------------- */
+
+static void copy_program(const char *to)
+{
+	int in = HZ_DO(open("/proc/self/exe", O_RDONLY | O_CLOEXEC)), out = HZ_DO(open(to, O_RDWR | O_CREAT | O_CLOEXEC, 0755));
+	char buf[65536];
+	ssize_t n;
+
+	while ((n = HZ_DO(read(in, buf, sizeof(buf)))) > 0)
+		if (write(out, buf, (size_t)n) != n)
+			hz_fail("write %s: %m", to);
+	HZ_DO(fsync(out));
+	close(in);
+	close(out);
+}
+
+static int describe(const char *path)
+{
+	int status, null;
+	pid_t pid = HZ_DO(fork());
+
+	if (!pid) {
+		null = open("/dev/null", O_WRONLY);
+		dup2(null, 1);
+		execl(path, path, "--describe", NULL);
+		_exit(127);
+	}
+	if (waitpid(pid, &status, 0) != pid)
+		hz_fail("waitpid: %m");
+	return status;
+}
+
+/* A breakpoint in one clone of a program: hits there, and the other clone's text is untouched. */
+static void uprobe(const void *arg)
+{
+	extern int main(int argc, char **argv);
+	char a[160], b[160], text[400];
+	long long hits;
+	int fd, src;
+
+	(void)arg;
+	if (access(UPROBE_EVENTS, W_OK))
+		hz_skip("no %s here", UPROBE_EVENTS);
+	hz_path(a, sizeof(a), "prog-a");
+	hz_path(b, sizeof(b), "prog-b");
+	copy_program(a);
+	src = HZ_DO(open(a, O_RDONLY | O_CLOEXEC));
+	fd = HZ_DO(open(b, O_RDWR | O_CREAT | O_CLOEXEC, 0755));
+	HZ_DO(ioctl(fd, FICLONE, src));
+	close(fd);
+	close(src);
+	hz_cold();
+	if (describe(a) || describe(b))
+		hz_fail("the program does not run");
+	/* Static and not position independent: file offset = address - base of the ELF image. */
+	snprintf(text, sizeof(text), "p:hazard %s:0x%lx", a, (unsigned long)((uintptr_t)main - 0x400000));
+	if (!hz_put(UPROBE_EVENTS, text))
+		hz_skip("uprobe_events: %m");
+	hz_put("/sys/kernel/tracing/trace", " ");
+	if (!hz_put("/sys/kernel/tracing/events/uprobes/hazard/enable", "1"))
+		hz_fail("enable the uprobe: %m");
+	if (describe(b))
+		hz_fail("the other clone does not run with the breakpoint in the first");
+	if (hz_has_text("/sys/kernel/tracing/trace", "hazard:"))
+		hz_fail("running the other clone hit the breakpoint");
+	if (describe(a))
+		hz_fail("the clone with the breakpoint does not run");
+	hits = hz_has_text("/sys/kernel/tracing/trace", "hazard:");
+	hz_put("/sys/kernel/tracing/events/uprobes/hazard/enable", "0");
+	hz_put(UPROBE_EVENTS, "");
+	if (!hits)
+		hz_fail("the breakpoint was not hit");
+	if (describe(a) || describe(b))
+		hz_fail("the programs do not run afterwards");
+}
+
+/* --- migration, poison ----------------------------------------------------------------------------------------------------- */
+
+static void moved(const void *arg)
+{
+	struct pair p;
+	unsigned int i, b;
+
+	(void)arg;
+	make_pair(&p, BLOCKS);
+	hz_map(&p.a);
+	hz_map(&p.b);
+	hz_map(&p.golden);
+	for (i = 0; i < 6; i++) {
+		hz_touch(&p.a);
+		hz_touch(&p.b);
+		hz_put("/proc/sys/vm/compact_memory", "1");
+		for (b = i; b < BLOCKS; b += 7)
+			if (madvise(p.b.map + b * HZ_PAGE, HZ_PAGE, MADV_SOFT_OFFLINE_)) {
+				if (errno == EINVAL)
+					hz_skip("no soft offline here");
+				if (errno != EBUSY && errno != EIO)
+					hz_fail("soft offline: %m");
+			}
+		check_pair(&p, HZ_CACHED, "moved");
+		write_block(&p.a, 10 + i, 9, 2 + i);
+		check_pair(&p, HZ_CACHED, "moved and written");
+	}
+	check_pair(&p, HZ_ALL, "in the end");
+}
+
+/* A bad page in clean cache is read again, by all files: nobody gets SIGBUS. */
+static void poisoned(const void *arg)
+{
+	struct pair p;
+	unsigned int b;
+
+	(void)arg;
+	make_pair(&p, BLOCKS);
+	hz_map(&p.a);
+	hz_map(&p.b);
+	hz_map(&p.golden);
+	hz_touch(&p.a);
+	hz_touch(&p.b);
+	hz_touch(&p.golden);
+	for (b = 3; b < BLOCKS; b += 20) {
+		/* Action optional: no signal for a clean page. */
+		signal(SIGBUS, SIG_IGN);
+		if (madvise((b & 1 ? p.a.map : p.b.map) + b * HZ_PAGE, HZ_PAGE, MADV_HWPOISON_)) {
+			if (errno == EINVAL || errno == EPERM)
+				hz_skip("no MADV_HWPOISON here: %m");
+			hz_fail("MADV_HWPOISON: %m");
+		}
+		hz_touch(&p.golden);
+		check_pair(&p, HZ_CACHED, "poisoned");
+	}
+	write_block(&p.a, 3, 9, 2);
+	check_pair(&p, HZ_ALL, "in the end");
+}
+
+/* --- limits ---------------------------------------------------------------------------------------------------------------- */
+
+static void limited(void *arg)
+{
+	const struct pair *p = arg;
+	unsigned int i;
+
+	for (i = 0; i < 3; i++)
+		check_pair(p, HZ_READ | HZ_NEW_MAP, "in a small cgroup");
+}
+
+/* A tenant with too little memory reads what others have cached, and is not killed. */
+static void memcg(const void *arg)
+{
+	struct hz_file other;
+	struct pair p;
+	char pid_text[32];
+	pid_t pid;
+	int go[2];
+
+	(void)arg;
+	make_pair(&p, 4096);
+	hz_clone(&other, &p.golden, "other");
+	HZ_DO(pipe(go));
+	if (mkdir(CGROUP, 0755) && errno != EEXIST)
+		hz_skip("no cgroup: %m");
+	if (!hz_put(CGROUP "/memory.max", "6M"))
+		hz_skip("no memory.max: %m");
+	pid = HZ_DO(fork());
+	if (!pid) {
+		char c;
+
+		HZ_DO(read(go[0], &c, 1));
+		limited(&p);
+		_exit(0);
+	}
+	snprintf(pid_text, sizeof(pid_text), "%d", (int)pid);
+	if (!hz_put(CGROUP "/cgroup.procs", pid_text))
+		hz_fail("move to the cgroup: %m");
+	HZ_DO(write(go[1], "x", 1));
+	/* And outside of it, the same data at the same time. */
+	check_pair(&p, HZ_READ | HZ_NEW_MAP, "outside of the cgroup");
+	write_block(&other, 100, 9, 2);
+	hz_check(&other, HZ_READ | HZ_NEW_MAP, "outside of the cgroup, written");
+	check_pair(&p, HZ_READ | HZ_NEW_MAP, "outside of the cgroup, another clone written");
+	hz_join(pid);
+	if (hz_stat(CGROUP "/memory.events", "oom_kill") > 0)
+		hz_fail("the tenant was killed for want of memory that can be reclaimed");
+	rmdir(CGROUP);
+}
+
+static void memcg_alone(const void *arg)
+{
+	char pid_text[32];
+	struct pair p;
+	int go[2];
+	pid_t pid;
+
+	(void)arg;
+	make_pair(&p, 4096);
+	HZ_DO(pipe(go));
+	if (mkdir(CGROUP, 0755) && errno != EEXIST)
+		hz_skip("no cgroup: %m");
+	if (!hz_put(CGROUP "/memory.max", "6M"))
+		hz_skip("no memory.max: %m");
+	pid = HZ_DO(fork());
+	if (!pid) {
+		char c;
+
+		HZ_DO(read(go[0], &c, 1));
+		limited(&p);
+		_exit(0);
+	}
+	snprintf(pid_text, sizeof(pid_text), "%d", (int)pid);
+	if (!hz_put(CGROUP "/cgroup.procs", pid_text))
+		hz_fail("move to the cgroup: %m");
+	HZ_DO(write(go[1], "x", 1));
+	hz_join(pid);
+	if (hz_stat(CGROUP "/memory.events", "oom_kill") > 0)
+		hz_fail("killed");
+	rmdir(CGROUP);
+	check_pair(&p, HZ_READ, "cgroup gone");
+}
+
+const struct hz_test hz_mm_tests[] = {
+	{ "mm-futex-meets", "waiter and waker in one file meet", .fn = futex_meets },
+	{ "mm-futex-apart", "clones at the same offset are two futexes", .fn = futex_apart },
+	{ "mm-futex-break-write", "a waiter survives the break by write(2)", .fn = futex_break, .arg = &(const bool){ false } },
+	{ "mm-futex-break-store", "a waiter survives the break by a store", .fn = futex_break, .arg = &(const bool){ true } },
+	{ "mm-fork-private", "MAP_PRIVATE stores across fork", .fn = fork_private },
+	{ "mm-fork-break", "a break after fork shows in parent and child", .fn = fork_then_break },
+	{ "mm-mremap", "a moved mapping follows", .fn = mremapped },
+	{ "mm-mprotect", "a mapping made writable breaks", .fn = mprotected },
+	{ "mm-forced-write", "a debugger's write stays private", .fn = forced_write },
+	{ "mm-pipe", "splice, then overwrite: nothing foreign in the pipe", .fn = pipe_then_overwrite },
+	{ "mm-mlock", "locked mappings through break, truncate, unlock", .fn = mlocked },
+	{ "mm-pin-registered", "io_uring registered buffers in private mappings", .fn = pin_registered },
+	{ "mm-pin-longterm", "a read-only long-term pin sees writes", .fn = pin_longterm, .arg = &(const bool){ false } },
+	{ "mm-pin-longterm-fast", "the same by fast GUP", .fn = pin_longterm, .arg = &(const bool){ true } },
+	{ "mm-uprobe", "a breakpoint in one clone of a program", .fn = uprobe },
+	{ "mm-migrate", "soft offline and compaction move shared pages", .fn = moved },
+	{ "mm-poison", "hwpoison of a clean shared page is read again by all", .fn = poisoned },
+	{ "mm-memcg", "a small cgroup beside others", .fn = memcg },
+	{ "mm-memcg-alone", "a small cgroup by itself", .fn = memcg_alone },
+	{ NULL, NULL, 0, NULL, NULL }
+};

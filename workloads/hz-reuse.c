@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Blocks get a second life: freed and given to another file, or overwritten in place once the last other owner is gone. What was
+ * cached of the first life must never show again.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fiemap.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "hz.h"
+#include "timing.h"
+#include "tree.h"
+
+#define BLOCKS	64u
+#define MAX_EXTENTS 64
+
+/* How the second life is written. */
+struct way {
+	const char *name;
+	void (*write)(struct hz_file *f, uint64_t off, uint64_t len);
+};
+
+/* Writes what the model says. */
+static void by_write(struct hz_file *f, uint64_t off, uint64_t len)
+{
+	if (pwrite(f->fd, f->want + off, len, (off_t)off) != (ssize_t)len)
+		hz_fail("write: %m");
+}
+
+static void by_write_sync(struct hz_file *f, uint64_t off, uint64_t len)
+{
+	by_write(f, off, len);
+	HZ_DO(fsync(f->fd));
+}
+
+static void by_store(struct hz_file *f, uint64_t off, uint64_t len)
+{
+	uint8_t *m;
+
+	if (off + len > f->size)
+		hz_fail("store behind the end");
+	m = mmap(NULL, f->size, PROT_READ | PROT_WRITE, MAP_SHARED, f->fd, 0);
+	if (m == MAP_FAILED)
+		hz_fail("mmap: %m");
+	memcpy(m + off, f->want + off, len);
+	HZ_DO(msync(m, f->size, MS_SYNC));
+	munmap(m, f->size);
+}
+
+static void by_direct(struct hz_file *f, uint64_t off, uint64_t len)
+{
+	int fd = hz_open_direct(f);
+
+	if (pwrite(fd, f->want + off, len, (off_t)off) != (ssize_t)len)
+		hz_fail("direct write: %m");
+	close(fd);
+}
+
+static void by_aio(struct hz_file *f, uint64_t off, uint64_t len)
+{
+	int fd = hz_open_direct(f);
+
+	hz_aio_write(fd, f->want + off, len, off);
+	close(fd);
+}
+
+/* Sector by sector: XFS does unaligned direct writes under other locks. */
+static void by_direct_512(struct hz_file *f, uint64_t off, uint64_t len)
+{
+	int fd = hz_open_direct(f);
+	uint64_t done;
+
+	for (done = 0; done < len; done += 512)
+		if (pwrite(fd, f->want + off + done, 512, (off_t)(off + done)) != 512)
+			hz_fail("direct write of a sector: %m");
+	close(fd);
+}
+
+static unsigned int extents(int fd, struct fiemap_extent *out)
+{
+	struct fiemap *m = calloc(1, sizeof(*m) + MAX_EXTENTS * sizeof(m->fm_extents[0]));
+	unsigned int n;
+
+	m->fm_length = FIEMAP_MAX_OFFSET;
+	m->fm_flags = FIEMAP_FLAG_SYNC;
+	m->fm_extent_count = MAX_EXTENTS;
+	HZ_DO(ioctl(fd, FS_IOC_FIEMAP, m));
+	n = m->fm_mapped_extents;
+	memcpy(out, m->fm_extents, n * sizeof(*out));
+	free(m);
+	return n;
+}
+
+/* Blocks of a that lie where b was. */
+static unsigned int overlap(const struct fiemap_extent *a, unsigned int na, const struct fiemap_extent *b, unsigned int nb)
+{
+	uint64_t bytes = 0;
+	unsigned int i, j;
+
+	for (i = 0; i < na; i++) {
+		for (j = 0; j < nb; j++) {
+			uint64_t lo = a[i].fe_physical > b[j].fe_physical ? a[i].fe_physical : b[j].fe_physical;
+			uint64_t ea = a[i].fe_physical + a[i].fe_length, eb = b[j].fe_physical + b[j].fe_length;
+			uint64_t hi = ea < eb ? ea : eb;
+
+			if (hi > lo)
+				bytes += hi - lo;
+		}
+	}
+	return (unsigned int)(bytes / HZ_PAGE);
+}
+
+/* The file's blocks go to another file, which must show its own data, also through clones of its own. */
+static void freed(const void *arg)
+{
+	const struct way *way = arg;
+	struct fiemap_extent old[MAX_EXTENTS], new[MAX_EXTENTS];
+	struct hz_file a, b, c, d, *two[] = { &c, &d };
+	unsigned int n_old, n_new, i, round, hits = 0;
+
+	for (round = 0; round < 4; round++) {
+		hz_create(&a, "a", 1, BLOCKS);
+		hz_clone(&b, &a, "b");
+		hz_cold();
+		hz_map(&a);
+		hz_touch(&a);
+		hz_cache(&a);
+		hz_cache(&b);
+		n_old = extents(a.fd, old);
+		/* The last owner goes by unlink or by truncate. */
+		hz_unlink(&b);
+		if (round & 1) {
+			HZ_DO(ftruncate(a.fd, 0));
+			hz_want_size(&a, 0);
+			HZ_DO(fsync(a.fd));
+		} else {
+			hz_unmap(&a);
+			hz_unlink(&a);
+		}
+		settle(TREE_MNT);
+		sync();
+		/* Another tenant's file, written in its own way, until it got those blocks. */
+		for (i = 0; i < 8; i++) {
+			unsigned int blk;
+
+			hz_create(&c, "c", 3, 1);
+			HZ_DO(ftruncate(c.fd, (off_t)c.cap));
+			hz_close(&c);
+			hz_create(&d, "d", 4, BLOCKS);
+			HZ_DO(ftruncate(d.fd, 0));
+			HZ_DO(fallocate(d.fd, 0, 0, (off_t)d.size));
+			for (blk = 0; blk < BLOCKS; blk++)
+				hz_want_block(&d, blk, 5 + i, blk, 2);
+			way->write(&d, 0, d.size);
+			n_new = extents(d.fd, new);
+			hz_clone(&c, &d, "e");
+			hits += overlap(new, n_new, old, n_old);
+			if (round & 1)
+				hz_check(&a, HZ_OLD_MAP | HZ_READ, "truncated");
+			hz_check(&d, HZ_CACHED, "second life");
+			hz_check(&c, HZ_CACHED, "clone of the second life");
+			hz_cold();
+			hz_check(&c, HZ_CACHED, "second life, cold");
+			hz_check_shared(two, 2, "second life");
+			hz_check(&d, HZ_ALL, "second life, cold");
+			hz_close(&c);
+			hz_close(&d);
+		}
+		if (round & 1)
+			hz_unlink(&a);
+	}
+	if (!hits)
+		hz_skip("the file system never used the freed blocks again");
+}
+
+/* Only one owner is left: writes go to the same blocks. */
+static void in_place(const void *arg)
+{
+	const struct way *way = arg;
+	struct fiemap_extent old[MAX_EXTENTS], new[MAX_EXTENTS];
+	unsigned int round, i, n_old, n_new, same = 0;
+	struct hz_file a, b, c;
+	const char *name = "b";
+
+	hz_create(&a, "a", 1, BLOCKS);
+	for (round = 0; round < 6; round++) {
+		hz_clone(&b, &a, name);
+		hz_cold();
+		if (round & 1)
+			hz_map(&a);
+		hz_touch(&a);
+		hz_cache(&a);
+		if (round & 2) {
+			hz_map(&b);
+			hz_touch(&b);
+		}
+		hz_check(&b, HZ_READ, "both");
+		n_old = extents(a.fd, old);
+		/* The other owner goes: all at once, or by writing its own. */
+		if (round < 3) {
+			hz_unlink(&b);
+		} else {
+			for (i = 0; i < BLOCKS; i++)
+				hz_want_block(&b, i, 2, i, round);
+			by_write_sync(&b, 0, b.size);
+			hz_unlink(&b);
+		}
+		settle(TREE_MNT);
+		for (i = 0; i < BLOCKS; i++) {
+			if (i % 3 == 2)
+				continue;
+			hz_want_block(&a, i, 1, i, 10 + round);
+			way->write(&a, (uint64_t)i * HZ_PAGE, HZ_PAGE);
+			if (!(i % 8))
+				hz_check(&a, HZ_OLD_MAP | HZ_READ, "overwriting");
+		}
+		hz_check(&a, HZ_CACHED, "overwritten");
+		sync();
+		n_new = extents(a.fd, new);
+		same += overlap(new, n_new, old, n_old);
+		/* A new clone, so that the blocks are looked up as shared ones again. */
+		hz_clone(&c, &a, "c");
+		hz_check(&c, HZ_CACHED, "clone of the overwritten");
+		hz_check(&a, HZ_CACHED, "cloned again");
+		hz_unmap(&a);
+		hz_cold();
+		hz_check(&c, HZ_CACHED, "clone of the overwritten, cold");
+		hz_check(&a, HZ_ALL, "overwritten, cold");
+		hz_unlink(&c);
+		settle(TREE_MNT);
+	}
+	if (!same && hz.xfs)
+		hz_fail("not one block was written in place: this test tests nothing");
+}
+
+/* Without dropping anything in between: clone, populate, unclone, overwrite, clone ... the keys stay, the contents change. */
+static void generations(const void *arg)
+{
+	const struct way *way = arg;
+	struct hz_file a, b;
+	unsigned int round, i;
+
+	hz_create(&a, "a", 1, BLOCKS);
+	hz_map(&a);
+	for (round = 2; round < 22; round++) {
+		hz_clone(&b, &a, "b");
+		hz_map(&b);
+		/* Read through the clone first: golden's private pages must not hide what is in the shared ones. */
+		HZ_DO(posix_fadvise(a.fd, 0, 0, POSIX_FADV_DONTNEED));
+		hz_check(&b, HZ_OLD_MAP | HZ_READ, "clone");
+		hz_check(&a, HZ_OLD_MAP | HZ_READ, "cloned");
+		hz_unlink(&b);
+		settle(TREE_MNT);
+		for (i = round % 4; i < BLOCKS; i += 4)
+			hz_want_block(&a, i, 1, i, round);
+		for (i = round % 4; i < BLOCKS; i += 4)
+			way->write(&a, (uint64_t)i * HZ_PAGE, HZ_PAGE);
+		hz_check(&a, HZ_OLD_MAP | HZ_READ, "overwritten");
+		HZ_DO(fsync(a.fd));
+		/* Clean and unmapped pages go; a look-up comes next. */
+		hz_unmap(&a);
+		HZ_DO(posix_fadvise(a.fd, 0, 0, POSIX_FADV_DONTNEED));
+		hz_check(&a, HZ_READ, "overwritten, private pages dropped");
+		hz_map(&a);
+	}
+	hz_check(&a, HZ_ALL, "in the end");
+}
+
+/* unshare takes the file out of sharing altogether; then it is written in place, and shared again. */
+static void unshare_then_write(const void *arg)
+{
+	struct hz_file a, b;
+	unsigned int i, round;
+
+	(void)arg;
+	hz_create(&a, "a", 1, BLOCKS);
+	for (round = 2; round < 6; round++) {
+		hz_clone(&b, &a, "b");
+		hz_cold();
+		hz_map(&a);
+		hz_map(&b);
+		hz_touch(&a);
+		hz_touch(&b);
+		if (fallocate(a.fd, 0x40, 0, (off_t)a.size))
+			hz_skip("no unshare here: %m");
+		HZ_DO(fsync(a.fd));
+		for (i = 0; i < BLOCKS; i += 2) {
+			hz_want_block(&a, i, 1, i, round);
+			by_direct(&a, (uint64_t)i * HZ_PAGE, HZ_PAGE);
+		}
+		hz_check(&a, HZ_CACHED, "unshared and written");
+		hz_check(&b, HZ_CACHED, "unshared from");
+		hz_unlink(&b);
+		hz_unmap(&a);
+	}
+	hz_check(&a, HZ_ALL, "in the end");
+}
+
+#define WAY(kind, how)	.fn = kind, .arg = &(const struct way){ #how, how }
+
+const struct hz_test hz_reuse_tests[] = {
+	{ "reuse-freed-write", "freed blocks, written anew by write(2)", WAY(freed, by_write_sync) },
+	{ "reuse-freed-direct", "freed blocks, written anew by O_DIRECT", WAY(freed, by_direct) },
+	{ "reuse-freed-store", "freed blocks, written anew by stores", WAY(freed, by_store) },
+	{ "reuse-in-place-write", "in-place overwrite by write(2)", WAY(in_place, by_write) },
+	{ "reuse-in-place-write-sync", "in-place overwrite by write(2) and fsync", WAY(in_place, by_write_sync) },
+	{ "reuse-in-place-store", "in-place overwrite by stores and msync", WAY(in_place, by_store) },
+	{ "reuse-in-place-direct", "in-place overwrite by O_DIRECT", WAY(in_place, by_direct) },
+	{ "reuse-in-place-direct-512", "in-place overwrite by O_DIRECT, by sectors", WAY(in_place, by_direct_512) },
+	{ "reuse-in-place-aio", "in-place overwrite by AIO", WAY(in_place, by_aio) },
+	{ "reuse-generations-write", "clone, unclone, overwrite by write(2), again and again", WAY(generations, by_write_sync) },
+	{ "reuse-generations-direct", "clone, unclone, overwrite by O_DIRECT, again and again", WAY(generations, by_direct) },
+	{ "reuse-generations-aio", "clone, unclone, overwrite by AIO, again and again", WAY(generations, by_aio) },
+	{ "reuse-unshare", "unshare, overwrite in place, share again", .fn = unshare_then_write, .needs = HZ_XFS },
+	{ NULL, NULL, 0, NULL, NULL }
+};
