@@ -643,7 +643,7 @@ static void draw_cdfs(struct drawing *d)
 	for (size_t i = 0; i < d->set.nr; i++) {
 		const struct series *s = &d->set.s[i];
 		const char *around = series_coord(s, "around", ""), *dot = strstr(s->metric, ".p50");
-		struct plot p = { .template = "cdf", .ylabel = "share of faults", .yformat = "%g" };
+		struct plot p = { .template = "cdf", .ylabel = "share of events", .yformat = "%g" };
 		char *id, *metric;
 		double scale;
 
@@ -811,15 +811,19 @@ static void draw_bars(struct drawing *d, const struct bars *b)
 	free(done);
 }
 
-/* A plot of lines over a numeric coordinate, one for each value of another (split). */
+/* A plot of lines over a numeric coordinate, one for each value of another (split), and for each clone mode if there are many lines. */
 struct lines {
 	const char *workload, *metric, *coord, *split, *name, *title, *xlabel;
+	bool by_mode;
 };
 
 static const struct lines line_plots[] = {
-	{ "copyup", "copyup_total", "size", NULL, "copyup", "Overlay copy-up (open and first byte) against file size", "file size, bytes" },
-	{ "cow", "cow.p50", "n", "state", "cow-sharers", "COW break against the number of sharers (median)", "files that share the extent" },
-	{ "fault", "storm", "procs", NULL, "fault-storm", "Processes that fault the same pages at once", "processes" },
+	{ "copyup", "copyup_total", "size", NULL, "copyup", "Overlay copy-up (open and first byte) against file size", "file size, bytes",
+	  false },
+	{ "cow", "cow.p50", "n", "state", "cow-sharers", "COW break against the number of sharers (median)", "files that share the extent",
+	  true },
+	{ "fault", "storm", "procs", NULL, "fault-storm", "Processes that fault the same pages at once", "processes",
+	  false },
 };
 
 static void draw_lines(struct drawing *d, const struct lines *l)
@@ -845,11 +849,12 @@ static void draw_lines(struct drawing *d, const struct lines *l)
 			char *label, *what;
 
 			if (done[k] || !series_is(c->s[0], l->workload, l->metric) || !same_place(c->s[0], s) ||
+			    (l->by_mode && strcmp(c->s[0]->mode, s->mode)) ||
 			    (l->split && strcmp(series_coord(c->s[0], l->split, ""), series_coord(s, l->split, ""))))
 				continue;
 			done[k] = true;
 			label = group_label(d, c->s[0], l->coord, l->split);
-			what = bench_printf("%s%s%s", c->s[0]->mode, *label ? ", " : "", label);
+			what = l->by_mode ? bench_strdup(label) : bench_printf("%s%s%s", c->s[0]->mode, *label ? ", " : "", label);
 			for (size_t j = 0; j < c->nr; j++) {
 				struct point pt = series_point(c->s[j], scale);
 
@@ -868,13 +873,23 @@ static void draw_lines(struct drawing *d, const struct lines *l)
 			continue;
 		}
 		split = l->split ? series_coord(s, l->split, "") : "";
-		id = bench_printf("%s-%s-%s-%s", l->name, split, s->fs, s->lane);
+		id = bench_printf("%s-%s-%s%s%s-%s", l->name, split, l->by_mode ? s->mode : "", l->by_mode ? "-" : "", s->fs,
+				  s->lane);
 		p.name = plot_name(d, id);
 		fixed = constants(d, s);
-		if (*split && !is_constant(d, s, l->split))
-			p.title = bench_printf("%s, %s=%s%s", l->title, l->split, split, fixed);
-		else
-			p.title = bench_printf("%s%s", l->title, fixed);
+		p.title = bench_printf("%s%s%s", l->title, l->by_mode ? ", mode " : "", l->by_mode ? s->mode : "");
+		if (*split && !is_constant(d, s, l->split)) {
+			char *more = bench_printf("%s, %s=%s", p.title, l->split, split);
+
+			free(p.title);
+			p.title = more;
+		}
+		if (*fixed) {
+			char *more = bench_printf("%s%s", p.title, fixed);
+
+			free(p.title);
+			p.title = more;
+		}
 		p.subtitle = subtitle(d, s);
 		plot_draw(d, &p);
 		free(id);

@@ -19,6 +19,10 @@ if (ylog) {
 } else {
 	set yrange [0:ymax * 1.14]
 }
+# Marks at tenths of a second would all say "1 s".
+if (!ylog && ymax >= 1 && ymax < 10 && strstrt(yformat, "cs") > 0) {
+	set format y "%.1f s"
+}
 # A second kernel's bars are lighter.
 fill(i) = kind[i] == 1 ? 0.95 : 0.95 / (1.6 * kind[i] - 1)
 show(v) = bars > 60 ? "" : sprintf(v >= 1e6 ? "%.3gM" : v >= 1e4 ? "%.0fk" : v >= 100 ? "%.0f" : "%.3g", v >= 1e6 ? v / 1e6 : v >= 1e4 ? v / 1e3 : v)

@@ -16,13 +16,15 @@ set encoding utf8
 set border 3 lw 1 lc rgb "#404040"
 set tics nomirror out textcolor rgb "#202020"
 set grid ytics lt 1 lw 1 lc rgb "#d9d9d9"
-set title title."\n{/*0.8 ".subtitle."}" offset 0,0.4
+# Over the whole picture: beside a long legend a title of its own width would be cut.
+set label 1 title at screen 0.5, 0.965 center font ",12"
+set label 2 subtitle at screen 0.5, 0.93 center font ",9"
 set xlabel xlabel
 set ylabel ylabel offset -0.5,0
 set format y yformat
 set lmargin 12
 set key outside right top vertical Left reverse samplen 2.5 spacing 1.25 noenhanced
-set tmargin 4.5
+set tmargin 5
 set bmargin 4.5
 
 ideal(i) = label[i] eq "one copy"

@@ -117,7 +117,7 @@ static void names(void **state)
 	static const char *const want[] = {
 		"footprint-access-read-xfs-wall", "footprint-access-mmap-btrfs-wall", "footprint-access-programs-xfs-wall", "savings-wall",
 		"fault-cdf-xfs-reflink-icount-around-off", "fault-cdf-xfs-reflink-wall-around-on", "cow-break-xfs-icount",
-		"cow-sharers-cold-xfs-icount", "cow-sharers-warm-btrfs-icount", "copyup-xfs-wall", "start-xfs-wall", "fault-storm-xfs-wall",
+		"cow-sharers-cold-reflink-xfs-icount", "cow-sharers-warm-reflink-btrfs-icount", "copyup-xfs-wall", "start-xfs-wall", "fault-storm-xfs-wall",
 		"pressure-refaults-xfs-wall", "fio-bandwidth-btrfs-wall",
 	};
 	json_t *doc = realistic_doc(2);
