@@ -118,13 +118,38 @@ static unsigned int overlap(const struct fiemap_extent *a, unsigned int na, cons
 	return (unsigned int)(bytes / HZ_PAGE);
 }
 
+/*
+ * Takes almost all that is free, so that what is freed next is what is given out next. Returns the descriptor of the file that has it,
+ * or -1 where being full is no way to steer the allocator.
+ */
+static int take_space(void)
+{
+	uint64_t step, off = 0;
+	char path[160];
+	int fd;
+
+	if (!hz.xfs)
+		return -1;
+	hz_path(path, sizeof(path), "filler");
+	fd = HZ_DO(open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+	for (step = 256u << 20; step >= 65536; step /= 2)
+		while (!fallocate(fd, 0, (off_t)off, (off_t)step))
+			off += step;
+	/* Room for metadata, and for a few files before it is the turn of the freed blocks. */
+	HZ_DO(ftruncate(fd, (off_t)(off - (2u << 20))));
+	HZ_DO(fsync(fd));
+	return fd;
+}
+
 /* The file's blocks go to another file, which must show its own data, also through clones of its own. */
 static void freed(const void *arg)
 {
 	const struct way *way = arg;
 	struct fiemap_extent old[MAX_EXTENTS], new[MAX_EXTENTS];
 	struct hz_file a, b, c, d, *two[] = { &c, &d };
-	unsigned int n_old, n_new, i, round, hits = 0;
+	unsigned int n_old, n_new, i, blk, round, hits, total = 0;
+	char name[16];
+	int filler;
 
 	for (round = 0; round < 4; round++) {
 		hz_create(&a, "a", 1, BLOCKS);
@@ -135,6 +160,7 @@ static void freed(const void *arg)
 		hz_cache(&a);
 		hz_cache(&b);
 		n_old = extents(a.fd, old);
+		filler = take_space();
 		/* The last owner goes by unlink or by truncate. */
 		hz_unlink(&b);
 		if (round & 1) {
@@ -142,27 +168,26 @@ static void freed(const void *arg)
 			hz_want_size(&a, 0);
 			HZ_DO(fsync(a.fd));
 		} else {
-			hz_unmap(&a);
 			hz_unlink(&a);
 		}
 		settle(TREE_MNT);
-		sync();
-		/* Another tenant's file, written in its own way, until it got those blocks. */
-		for (i = 0; i < 8; i++) {
-			unsigned int blk;
-
-			hz_create(&c, "c", 3, 1);
-			HZ_DO(ftruncate(c.fd, (off_t)c.cap));
-			hz_close(&c);
-			hz_create(&d, "d", 4, BLOCKS);
-			HZ_DO(ftruncate(d.fd, 0));
-			HZ_DO(fallocate(d.fd, 0, 0, (off_t)d.size));
+		/* Another tenant's files, until one got those blocks. */
+		for (i = 0, hits = 0; i < 14 && !hits; i++) {
+			snprintf(name, sizeof(name), "d%u", i);
+			hz_create(&d, name, 4, 0);
 			for (blk = 0; blk < BLOCKS; blk++)
 				hz_want_block(&d, blk, 5 + i, blk, 2);
+			if (fallocate(d.fd, 0, 0, (off_t)d.size)) {
+				if (errno != ENOSPC)
+					hz_fail("fallocate: %m");
+				hz_close(&d);
+				break;
+			}
 			way->write(&d, 0, d.size);
 			n_new = extents(d.fd, new);
-			hz_clone(&c, &d, "e");
-			hits += overlap(new, n_new, old, n_old);
+			hits = overlap(new, n_new, old, n_old);
+			snprintf(name, sizeof(name), "e%u", i);
+			hz_clone(&c, &d, name);
 			if (round & 1)
 				hz_check(&a, HZ_OLD_MAP | HZ_READ, "truncated");
 			hz_check(&d, HZ_CACHED, "second life");
@@ -174,10 +199,26 @@ static void freed(const void *arg)
 			hz_close(&c);
 			hz_close(&d);
 		}
+		total += hits;
+		for (; i--;) {
+			char path[160];
+
+			snprintf(name, sizeof(name), "d%u", i);
+			hz_path(path, sizeof(path), name);
+			unlink(path);
+			snprintf(name, sizeof(name), "e%u", i);
+			hz_path(path, sizeof(path), name);
+			unlink(path);
+		}
+		if (filler >= 0) {
+			HZ_DO(ftruncate(filler, 0));
+			close(filler);
+		}
 		if (round & 1)
 			hz_unlink(&a);
+		settle(TREE_MNT);
 	}
-	if (!hits)
+	if (!total)
 		hz_skip("the file system never used the freed blocks again");
 }
 

@@ -88,7 +88,7 @@ const char *hz_word_text(uint64_t w, char *dst, size_t cap);
 
 /* Absolute path of a name in the test's directory. */
 void hz_path(char *dst, size_t cap, const char *name);
-/* A new file of so many blocks of version 1, on disk. Room for twice the blocks. */
+/* A new file of so many blocks of version 1, on disk. Room for twice the blocks (1 MiB if there are none). */
 void hz_create(struct hz_file *f, const char *name, unsigned int id, unsigned int blocks);
 /* dst becomes a clone (FICLONE) of src under a new name. */
 void hz_clone(struct hz_file *dst, const struct hz_file *src, const char *name);

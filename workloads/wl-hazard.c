@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -62,6 +63,19 @@ static void remove_dir(const char *dir)
 	rmdir(dir);
 }
 
+/* What a failed test has left mounted. */
+static void unmount_rest(void)
+{
+	char line[512], dir[256];
+	FILE *f = fopen("/proc/mounts", "re");
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "%*s %255s", dir) == 1 && (!strncmp(dir, "/mnt/extra", 10) || !strncmp(dir, TREE_MNT "/hz", strlen(TREE_MNT "/hz"))))
+			umount2(dir, MNT_DETACH);
+	if (f)
+		fclose(f);
+}
+
 static void run_child(const struct hz_test *t)
 {
 	int open = HZ_OPEN;
@@ -101,7 +115,7 @@ static int run_one(struct wl_ctx *ctx, const struct hz_test *t, const char *name
 	*hz.verdict = HZ_OPEN;
 	hz.why[0] = '\0';
 	hz.rand = wl_seed(ctx);
-	snprintf(hz.dir, sizeof(hz.dir), TREE_MNT "/hz");
+	snprintf(hz.dir, sizeof(hz.dir), TREE_MNT "/hz%u", n->passed + n->failed + n->skipped);
 	if (mkdir(hz.dir, 0755))
 		return wl_fail(ctx, -errno, "mkdir %s: %s", hz.dir, strerror(errno));
 	fprintf(stderr, "hazard: %s\n", name);
@@ -139,7 +153,8 @@ static int run_one(struct wl_ctx *ctx, const struct hz_test *t, const char *name
 	fprintf(stderr, "hazard: %s: %s (%llu ms) %s\n", name,
 		*hz.verdict == HZ_PASSED ? "ok" : *hz.verdict == HZ_SKIPPED ? "skipped" : "FAILED",
 		(unsigned long long)(hz_ms() - t0), hz.why);
-	/* What it left behind may still hold files of the directory open for a moment. */
+	if (!err && *hz.verdict == HZ_FAILED)
+		unmount_rest();
 	if (!err)
 		remove_dir(hz.dir);
 	return err;
