@@ -25,7 +25,7 @@
  *	timeout = 120			seconds under TCG for the whole boot
  *	shared = no			wall lane: yes = may run beside other VMs (only counts matter, no times)
  *	peer = no			yes = another technique to hold the kernels against: booted with the baseline only
- *	expect = passed			verdict that `shbench test` wants
+ *	expect = passed			verdict that `shbench test` wants; caught: any but passed and skipped
  *
  * Combinations that do not exist (snapshot on xfs) are left out without a word when they come from a product of several words,
  * and are an error when they are asked for alone.

@@ -2,7 +2,7 @@
 /*
  * COW break: whatever changes one file of a family of clones changes what that file shows, at once and by every path, and nothing
  * else. Each way to change a file is one entry of `ops`; each runs with nothing cached, with the others' pages cached,
- * with all cached by read(2), and with all of it mapped.
+ * with all cached by read(2), and with all of it mapped, with and without fault-around.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "hz.h"
+#include "timing.h"
 
 #define BLOCKS	300u		/* more than 1 MiB */
 #define MIB	(1u << 20)
@@ -447,8 +448,9 @@ static void op_exchange(const struct op *op, struct hz_file *a, struct hz_file *
 
 /* --- the matrix ---------------------------------------------------------------------------------------------------------- */
 
-enum warmth { COLD, OTHERS, READ, MAPPED, WARMTHS };
-static const char *const warmths[] = { "cold", "others cached", "cached", "mapped" };
+/* SINGLY: mapped, and no fault-around, which hides what the fault handler itself decides about a resident page. */
+enum warmth { COLD, OTHERS, READ, MAPPED, SINGLY, WARMTHS };
+static const char *const warmths[] = { "cold", "others cached", "cached", "mapped", "mapped singly" };
 
 struct family {
 	struct hz_file a, b, c, golden;		/* clones; a changes */
@@ -482,10 +484,10 @@ static void warm(struct family *f, enum warmth w)
 			hz_cache(f->all[i]);
 		if (w == READ)
 			hz_cache(f->all[i]);
-		if (w == MAPPED || (w == OTHERS && i == 1))
+		if (w >= MAPPED || (w == OTHERS && i == 1)) {
 			hz_map(f->all[i]);
-		if (w == MAPPED || (w == OTHERS && i == 1))
 			hz_touch(f->all[i]);
+		}
 	}
 }
 
@@ -508,6 +510,8 @@ static void cow(const void *arg)
 
 	for (w = COLD; w < WARMTHS; w++) {
 		make_family(&f);
+		if (w == SINGLY)
+			fault_around_set(hz.ctx, AROUND_OFF);
 		warm(&f, (enum warmth)w);
 		op->fn(op, &f.a, &f.other);
 		check_all(&f, HZ_OLD_MAP, warmths[w], "mappings at once");
@@ -601,6 +605,7 @@ static void cow_one_of_many(const void *arg)
 
 const struct hz_test hz_cow_tests[] = {
 	{ "cow-write-1", "write(2) of one byte", OP(op_write, BLK(5) + 100, 1, 0) },
+	{ "cow-write-first", "write(2) of the file's first block", OP(op_write, 0, BLK(1), 0) },
 	{ "cow-write-4k", "write(2) of one block", OP(op_write, BLK(7), BLK(1), 0) },
 	{ "cow-write-unaligned", "write(2) across blocks", OP(op_write, BLK(9) + 1000, 6000, 0) },
 	{ "cow-write-1m", "write(2) of 1 MiB", OP(op_write, BLK(10), MIB, 0) },
@@ -614,9 +619,11 @@ const struct hz_test hz_cow_tests[] = {
 	{ "cow-write-copy-range", "copy_file_range", OP(op_copy_range, BLK(20), BLK(9), 0) },
 	{ "cow-write-self", "write(2) from the file's own mapping", OP(op_write_self, BLK(20), BLK(9), 0) },
 	{ "cow-store-1", "a store of a byte through MAP_SHARED", OP(op_store, BLK(5) + 100, 1, 0) },
+	{ "cow-store-first", "a store to the file's first block", OP(op_store_after_read, 16, 8, 0) },
 	{ "cow-store-many", "stores to many blocks", OP(op_store, BLK(30) + 8, BLK(50), 0) },
 	{ "cow-store-after-read", "a store where the page was read before", OP(op_store_after_read, BLK(30), BLK(40), 0) },
 	{ "cow-store-by-kernel", "read(2) into the mapping", OP(op_store_by_kernel, BLK(30) + 50, BLK(20), 0) },
+	{ "cow-direct-first", "O_DIRECT write of the file's first block", OP(op_direct, 0, BLK(1), 0) },
 	{ "cow-direct-512", "O_DIRECT write of a sector", OP(op_direct, BLK(11) + 512, 512, 0) },
 	{ "cow-direct-4k", "O_DIRECT write of a block", OP(op_direct, BLK(11), BLK(1), 0) },
 	{ "cow-direct-1m", "O_DIRECT write of 1 MiB", OP(op_direct, BLK(11), MIB, 0) },

@@ -732,7 +732,7 @@ static void many_lives(const void *arg)
 }
 
 #define RACE_OF(bits, n, how, shows, ...)				\
-	.needs = HZ_RACE | (bits), .fn = run_race,			\
+	.needs = (bits), .fn = run_race,				\
 	.arg = &(const struct race){ .name = n, .step = how, .state = shows, ##__VA_ARGS__ }
 #define RACE(...)	RACE_OF(0, __VA_ARGS__)
 #define RACE_XFS(...)	RACE_OF(HZ_XFS, __VA_ARGS__)
@@ -764,6 +764,6 @@ const struct hz_test hz_race_tests[] = {
 	{ "race-punch", "readers against punch hole and clone", RACE("race-punch", step_punch, punch_state) },
 	{ "race-zero", "readers against zero range and clone", RACE("race-zero", step_zero, punch_state) },
 	{ "race-unshare", "readers against unshare and clone", RACE_XFS("race-unshare", step_unshare, same_state, .heavy = true) },
-	{ "race-lives", "files deleted and blocks given away under readers", .needs = HZ_RACE, .fn = many_lives },
+	{ "race-lives", "files deleted and blocks given away under readers", .fn = many_lives },
 	{ NULL, NULL, 0, NULL, NULL }
 };

@@ -27,7 +27,6 @@
 /* needs */
 #define HZ_SHARING	(1u << 0)	/* asserts sharing: only with the mount option */
 #define HZ_XFS		(1u << 1)	/* uses something that only XFS has */
-#define HZ_RACE		(1u << 2)	/* worth repeating with each delay that the kernel can inject */
 
 struct hz_test {
 	const char *name;	/* SUBJECT-WHAT */

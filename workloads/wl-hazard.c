@@ -19,9 +19,10 @@
 #include <unistd.h>
 
 #include "hz.h"
+#include "timing.h"
 #include "tree.h"
 
-#define DELAYS	"/sys/kernel/debug/shcache"
+#define DELAYS	"/sys/module/shcache/parameters"
 
 static const struct hz_test *const tables[] = {
 	hz_share_tests, hz_cow_tests, hz_reuse_tests, hz_race_tests, hz_mm_tests, hz_fs_tests,
@@ -112,6 +113,8 @@ static int run_one(struct wl_ctx *ctx, const struct hz_test *t, const char *name
 		n->skipped++;
 		return 0;
 	}
+	/* The test before may have changed it. */
+	fault_around_set(ctx, AROUND_DEFAULT);
 	*hz.verdict = HZ_OPEN;
 	hz.why[0] = '\0';
 	hz.rand = wl_seed(ctx);
@@ -191,6 +194,7 @@ static int run(struct wl_ctx *ctx)
 {
 	const char *want = wl_str(ctx, "test"), *not = wl_str(ctx, "skip");
 	unsigned int ms = (unsigned int)wl_u64(ctx, "delay"), i, nr = 0, done = 0;
+	bool stop = wl_flag(ctx, "stop");
 	struct totals n = {};
 	struct tree *t;
 	int err;
@@ -215,12 +219,21 @@ static int run(struct wl_ctx *ctx)
 			if (!selected(want, h->name) || selected(not, h->name))
 				continue;
 			wl_progress(ctx, done++, nr, h->name);
-			if (!ms)
-				err = run_one(ctx, h, h->name, &n);
-			else if (h->needs & HZ_RACE)
-				err = run_delayed(ctx, h, ms, &n);
+			err = run_one(ctx, h, h->name, &n);
+			if (stop && n.failed)
+				goto out;
 		}
 	}
+	hz.seconds = (unsigned int)wl_u64(ctx, "delay_seconds");
+	for (const struct hz_test *h = hz_race_tests; !err && ms && h->name; h++) {
+		if (!selected(want, h->name) || selected(not, h->name))
+			continue;
+		wl_progress(ctx, done, nr, h->name);
+		err = run_delayed(ctx, h, ms, &n);
+		if (stop && n.failed)
+			goto out;
+	}
+out:
 	wl_info(ctx, "tests", "%u passed, %u failed, %u skipped", n.passed, n.failed, n.skipped);
 	wl_sample(ctx, "hazard_failed", n.failed, "");
 	wl_sample(ctx, "hazard_passed", n.passed, "");
@@ -233,7 +246,9 @@ static const struct wl_param params[] = {
 	{ "test", "all", "names or subjects (share, cow, reuse, race, mm, fs), comma separated, or all" },
 	{ "skip", "none", "names or subjects to leave out" },
 	{ "seconds", "2", "how long each race is kept up, s" },
-	{ "delay", "0", "ms; not 0: races only, each once with each delay that the kernel can inject" },
+	{ "delay", "0", "ms; not 0: in the end the races again, each once with each delay that the kernel can inject" },
+	{ "delay_seconds", "1", "how long each of those is kept up, s" },
+	{ "stop", "no", "yes: the first test that fails is the last one" },
 	{ "limit", "90", "after how long a test has failed, s" },
 	{ NULL, NULL, NULL }
 };
