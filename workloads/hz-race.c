@@ -30,7 +30,8 @@
 #define FILES	3u		/* a changes; b is cloned from it now and then; golden never changes */
 #define GONE	1ull		/* a look ended in SIGBUS, or read(2) at the end of the file */
 
-#define MADV_PAGEOUT_	21
+#define MADV_PAGEOUT_		21
+#define MADV_SOFT_OFFLINE_	101
 
 enum { FILE_A, FILE_B, GOLDEN };
 
@@ -266,6 +267,28 @@ static void trouble_pageout(void *arg)
 	}
 }
 
+/* Each takes a page of memory for good, so not too many of them. */
+static void trouble_offline(void *arg)
+{
+	uint64_t rnd = hz.rand, v;
+	uint8_t *map[FILES];
+	unsigned int i;
+
+	(void)arg;
+	for (i = 0; i < FILES; i++) {
+		map[i] = mmap(NULL, BLOCKS * HZ_PAGE, PROT_READ, MAP_SHARED, files[i].fd, 0);
+		if (map[i] == MAP_FAILED)
+			hz_fail("mmap: %m");
+	}
+	for (i = 0; i < 1000; i++) {
+		uint8_t *page = map[i % FILES] + wl_rand(&rnd) % BLOCKS * HZ_PAGE;
+
+		if (hz_peek(page, &v))
+			madvise(page, HZ_PAGE, MADV_SOFT_OFFLINE_);
+		usleep(10000);
+	}
+}
+
 /* More owners come and go, so that blocks are shared again and no longer. */
 static void trouble_clones(void *arg)
 {
@@ -285,14 +308,16 @@ static void trouble_clones(void *arg)
 	}
 }
 
-static void (*const troubles[])(void *) = { trouble_pageout, trouble_clones, trouble_drop, trouble_compact };
+static void (*const troubles[])(void *) = { trouble_pageout, trouble_clones, trouble_drop, trouble_compact, trouble_offline };
+
+#define TROUBLES	(sizeof(troubles) / sizeof(troubles[0]))
 
 /* --- the race itself ----------------------------------------------------------------------------------------------------- */
 
 static void run_race(const void *arg)
 {
 	struct reader_arg args[FILES * READERS];
-	pid_t pids[FILES * READERS + 4];
+	pid_t pids[FILES * READERS + TROUBLES];
 	unsigned int i, f, n = 0, k = 0, alive = 0;
 	uint64_t end;
 
@@ -315,7 +340,7 @@ static void run_race(const void *arg)
 		}
 	}
 	alive = n;
-	for (i = 0; i < (race->heavy ? 4 : 2); i++)
+	for (i = 0; i < (race->heavy ? TROUBLES : 2); i++)
 		pids[n++] = hz_fork(troubles[i], NULL);
 	for (end = hz_ms() + hz.seconds * 1000; hz_ms() < end && *hz.verdict == HZ_OPEN; k++) {
 		begin(FILE_A);

@@ -13,6 +13,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/swap.h>
 #include <unistd.h>
 
 #include "hz.h"
@@ -345,6 +346,63 @@ static void unshare_then_write(const void *arg)
 	hz_check(&a, HZ_ALL, "in the end");
 }
 
+/* Swap writes behind the file system's back, on blocks that were shared and cached once. */
+static void swap_file(const void *arg)
+{
+	const unsigned int blocks = 512, pages = 300;
+	struct hz_file a, b;
+	unsigned int i, round;
+	uint32_t *head;
+	uint8_t *anon, *buf;
+
+	(void)arg;
+	hz_create(&a, "a", 1, blocks);
+	for (round = 0; round < 2; round++) {
+		hz_clone(&b, &a, "b");
+		hz_cold();
+		hz_map(&a);
+		hz_touch(&a);
+		hz_cache(&b);
+		hz_unmap(&a);
+		hz_unlink(&b);
+		settle(TREE_MNT);
+		/* A swap header, as mkswap makes it: version, last page; signature at the end of the page. */
+		head = (uint32_t *)(void *)(a.want + 1024);
+		memset(a.want, 0, HZ_PAGE);
+		head[0] = 1;
+		head[1] = blocks - 1;
+		memcpy(a.want + HZ_PAGE - 10, "SWAPSPACE2", 10);
+		by_direct(&a, 0, HZ_PAGE);
+		HZ_DO(fchmod(a.fd, 0600));
+		if (swapon(a.path, 0))
+			hz_skip("swapon: %m");
+		anon = hz_buffer(pages * HZ_PAGE);
+		for (i = 0; i < pages; i++)
+			hz_fill(anon + i * HZ_PAGE, 66, i, round);
+		HZ_DO(madvise(anon, pages * HZ_PAGE, 21 /* MADV_PAGEOUT */));
+		for (i = 0; i < pages; i++)
+			if (*(volatile uint64_t *)(void *)(anon + i * HZ_PAGE) != hz_word(66, i, round))
+				hz_fail("swapped-out page %u came back wrong", i);
+		HZ_DO(madvise(anon, pages * HZ_PAGE, 21));
+		HZ_DO(swapoff(a.path));
+		munmap(anon, pages * HZ_PAGE);
+		/* Whatever swap has left there, all see it. */
+		buf = hz_buffer(a.size);
+		i = (unsigned int)hz_open_direct(&a);
+		if (pread((int)i, buf, a.size, 0) != (ssize_t)a.size)
+			hz_fail("direct read: %m");
+		close((int)i);
+		memcpy(a.want, buf, a.size);
+		munmap(buf, a.size);
+		/* The file's own pages were read before swapon; nobody promises that they go. */
+		HZ_DO(posix_fadvise(a.fd, 0, 0, POSIX_FADV_DONTNEED));
+		hz_clone(&b, &a, "c");
+		hz_check(&b, HZ_CACHED, "clone of the swap file");
+		hz_check(&a, HZ_CACHED, "after swapoff");
+		hz_unlink(&b);
+	}
+}
+
 #define WAY(kind, how)	.fn = kind, .arg = &(const struct way){ #how, how }
 
 const struct hz_test hz_reuse_tests[] = {
@@ -360,6 +418,7 @@ const struct hz_test hz_reuse_tests[] = {
 	{ "reuse-generations-write", "clone, unclone, overwrite by write(2), again and again", WAY(generations, by_write_sync) },
 	{ "reuse-generations-direct", "clone, unclone, overwrite by O_DIRECT, again and again", WAY(generations, by_direct) },
 	{ "reuse-generations-aio", "clone, unclone, overwrite by AIO, again and again", WAY(generations, by_aio) },
+	{ "reuse-swapfile", "swap to blocks that were shared and cached", .fn = swap_file, .needs = HZ_XFS },
 	{ "reuse-unshare", "unshare, overwrite in place, share again", .fn = unshare_then_write, .needs = HZ_XFS },
 	{ NULL, NULL, 0, NULL, NULL }
 };
