@@ -999,6 +999,24 @@ int run_bench(const struct run_options *ro, char **dir)
 	return status;
 }
 
+/* KTAP: what the guest has checked, as tests within the cell's. */
+static void print_checks(const json_t *cell)
+{
+	const json_t *checks = json_object_get(cell, "checks"), *c;
+	size_t i;
+
+	if (!json_array_size(checks))
+		return;
+	printf("    KTAP version 1\n    1..%zu\n", json_array_size(checks));
+	json_array_foreach((json_t *)checks, i, c) {
+		bool ok = json_is_true(json_object_get(c, "ok"));
+
+		printf("    %s %zu %s\n", ok ? "ok" : "not ok", i + 1, json_string_value(json_object_get(c, "name")));
+		if (!ok)
+			printf("    # %s\n", json_string_value(json_object_get(c, "detail")));
+	}
+}
+
 int run_as_test(const struct run_options *ro)
 {
 	unsigned int passed = 0, failed = 0, skipped = 0;
@@ -1030,6 +1048,7 @@ int run_as_test(const struct run_options *ro)
 		skip = !ok && !strcmp(v, "skipped");
 		caught = ok && !strcmp(want, "caught");
 		*(ok ? &passed : skip ? &skipped : &failed) += 1;
+		print_checks(c);
 		printf("%s %zu %s %s/%s %s %s%s%s\n", ok || skip ? "ok" : "not ok", i + 1,
 		       json_string_value(json_object_get(c, "section")), json_string_value(json_object_get(c, "fs")),
 		       json_string_value(json_object_get(c, "mode")), json_string_value(json_object_get(c, "lane")),
