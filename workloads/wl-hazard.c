@@ -24,6 +24,12 @@
 
 #define DELAYS	"/sys/module/shcache/parameters"
 
+/* Bits of /proc/sys/kernel/tainted. */
+#define TAINT_BAD_PAGE	(1ull << 5)
+#define TAINT_DIE	(1ull << 7)
+#define TAINT_WARN	(1ull << 9)
+#define TAINT_SOFTLOCKUP (1ull << 14)
+
 static const struct hz_test *const tables[] = {
 	hz_share_tests, hz_cow_tests, hz_reuse_tests, hz_race_tests, hz_mm_tests, hz_fs_tests,
 };
@@ -102,8 +108,22 @@ static bool wait_for(pid_t pid, uint64_t ms, int *status)
 	}
 }
 
+/* Whether the kernel has complained since it was booted: the console has the text, this tells which test it was. */
+static bool complained(void)
+{
+	char text[32] = "";
+	int fd = open("/proc/sys/kernel/tainted", O_RDONLY | O_CLOEXEC);
+
+	if (fd >= 0 && read(fd, text, sizeof(text) - 1) < 0)
+		text[0] = '\0';
+	if (fd >= 0)
+		close(fd);
+	return strtoull(text, NULL, 10) & (TAINT_BAD_PAGE | TAINT_DIE | TAINT_WARN | TAINT_SOFTLOCKUP);
+}
+
 static int run_one(struct wl_ctx *ctx, const struct hz_test *t, const char *name, struct totals *n)
 {
+	bool before = complained();
 	uint64_t limit = wl_u64(ctx, "limit") * 1000, t0 = hz_ms();
 	int status = 0, err = 0;
 	bool ended;
@@ -144,6 +164,10 @@ static int run_one(struct wl_ctx *ctx, const struct hz_test *t, const char *name
 			snprintf(hz.why, HZ_WHY, "was killed by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
 		else
 			snprintf(hz.why, HZ_WHY, "ended with status %#x and no word", status);
+	}
+	if (*hz.verdict != HZ_FAILED && !before && complained()) {
+		*hz.verdict = HZ_FAILED;
+		snprintf(hz.why, HZ_WHY, "the kernel has complained, see the console");
 	}
 	if (*hz.verdict == HZ_SKIPPED) {
 		n->skipped++;
