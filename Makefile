@@ -89,6 +89,7 @@ help:
 	@echo 'make check         all tests: unit tests, then boots (first time: builds kernels)'
 	@echo 'make check-unit    unit tests only, plain and with ASan and UBSan; no VM'
 	@echo 'make check-vm      boots only'
+	@echo 'make patches-check the kernel series: applies, style, builds and warns of nothing after each patch, boots (ARGS=--boot ...)'
 	@echo 'make plots         draw the plots of a stored run again (RUN=last), without a VM'
 	@echo 'make doctor        what is there, what is missing, how long a run will take'
 	@echo 'make shell         a shell in a guest with the trees mounted (KERNEL=base)'
@@ -131,6 +132,11 @@ check: deps
 	-@tests/run.sh --totals $(TOTALS) $(TESTS) $(SAN_TESTS)
 	-@$(MAKE) --no-print-directory vm-tests
 	@tests/run.sh --sum $(TOTALS)
+
+.PHONY: patches-check
+patches-check: deps
+	@$(MAKE) --no-print-directory $(J) all
+	@tests/patches-check.sh $(ARGS)
 
 .PHONY: plots
 plots:
