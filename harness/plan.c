@@ -424,8 +424,10 @@ int plan_each_kernel(const char *kernels, int (*fn)(const char *name, const char
 	return ret;
 }
 
+#define MAX_KERNELS	48
+
 struct names {
-	char *name[16], *label[16];
+	char *name[MAX_KERNELS], *label[MAX_KERNELS];
 	size_t nr;
 };
 

@@ -283,6 +283,65 @@ static void in_place(const void *arg)
 		hz_fail("not one block was written in place: this test tests nothing");
 }
 
+struct window {
+	struct hz_file *f;
+	const struct way *way;
+	unsigned int block;
+};
+
+static void write_window(void *arg)
+{
+	struct window *w = arg;
+
+	w->way->write(w->f, (uint64_t)w->block * HZ_PAGE, HZ_PAGE);
+}
+
+/*
+ * Population while the last owner writes in place: the moment between the purge and the submission of the write is made longer, where the
+ * kernel offers that, and the block is looked up again and again meanwhile.
+ */
+static void window(const void *arg)
+{
+	static const char delay[] = "/sys/module/shcache/parameters/delay_purge_write";
+	struct hz_file a, b;
+	struct window w = { .f = &a, .way = arg };
+	unsigned int i;
+	uint64_t end, v;
+
+	hz_create(&a, "a", 1, BLOCKS);
+	hz_map(&a);
+	for (i = 0; i < BLOCKS; i += 2) {
+		pid_t pid;
+
+		hz_clone(&b, &a, "b");
+		HZ_DO(posix_fadvise(a.fd, 0, 0, POSIX_FADV_DONTNEED));
+		/* Now it is known as shared, for a while. */
+		HZ_DO(pread(a.fd, &v, sizeof(v), (off_t)i * HZ_PAGE));
+		HZ_DO(ftruncate(b.fd, 0));
+		w.block = i;
+		hz_want_block(&a, i, 1, i, 2);
+		hz_put(delay, "30");
+		pid = hz_fork(write_window, &w);
+		for (end = hz_ms() + 40; hz_ms() < end;) {
+			if (i & 2)
+				HZ_DO(pread(a.fd, &v, sizeof(v), (off_t)i * HZ_PAGE));
+			else if (!hz_peek(a.map + i * HZ_PAGE, &v))
+				hz_fail("SIGBUS");
+			/* The old data or the new, while it is being written. */
+			if (v != hz_word(1, i, 1) && v != hz_word(1, i, 2))
+				hz_fail("block %u shows %016llx", i, (unsigned long long)v);
+			HZ_DO(madvise(a.map, a.size, MADV_DONTNEED));
+		}
+		hz_join(pid);
+		hz_put(delay, "0");
+		HZ_DO(fdatasync(a.fd));
+		HZ_DO(posix_fadvise(a.fd, 0, 0, POSIX_FADV_DONTNEED));
+		hz_check(&a, HZ_READ | HZ_OLD_MAP, "written");
+		hz_unlink(&b);
+	}
+	hz_check(&a, HZ_ALL, "in the end");
+}
+
 /* Without dropping anything in between: clone, populate, unclone, overwrite, clone ... the keys stay, the contents change. */
 static void generations(const void *arg)
 {
@@ -415,6 +474,10 @@ const struct hz_test hz_reuse_tests[] = {
 	{ "reuse-in-place-direct", "in-place overwrite by O_DIRECT", WAY(in_place, by_direct) },
 	{ "reuse-in-place-direct-512", "in-place overwrite by O_DIRECT, by sectors", WAY(in_place, by_direct_512) },
 	{ "reuse-in-place-aio", "in-place overwrite by AIO", WAY(in_place, by_aio) },
+	{ "reuse-window-write", "population while write(2) and fsync are in place", WAY(window, by_write_sync) },
+	{ "reuse-window-store", "population while stores and msync are in place", WAY(window, by_store) },
+	{ "reuse-window-direct", "population while O_DIRECT is in place", WAY(window, by_direct) },
+	{ "reuse-window-aio", "population while AIO is in place", WAY(window, by_aio) },
 	{ "reuse-generations-write", "clone, unclone, overwrite by write(2), again and again", WAY(generations, by_write_sync) },
 	{ "reuse-generations-direct", "clone, unclone, overwrite by O_DIRECT, again and again", WAY(generations, by_direct) },
 	{ "reuse-generations-aio", "clone, unclone, overwrite by AIO, again and again", WAY(generations, by_aio) },

@@ -70,12 +70,21 @@ static void remove_dir(const char *dir)
 	rmdir(dir);
 }
 
-/* What a failed test has left mounted. */
-static void unmount_rest(void)
+/* What a failed test has left: mounts, delays. */
+static void tidy_up(void)
 {
 	char line[512], dir[256];
 	FILE *f = fopen("/proc/mounts", "re");
+	DIR *d = opendir(DELAYS);
+	struct dirent *e;
 
+	while (d && (e = readdir(d))) {
+		snprintf(line, sizeof(line), DELAYS "/%s", e->d_name);
+		if (!strncmp(e->d_name, "delay_", 6))
+			hz_put(line, "0");
+	}
+	if (d)
+		closedir(d);
 	while (f && fgets(line, sizeof(line), f))
 		if (sscanf(line, "%*s %255s", dir) == 1 && (!strncmp(dir, "/mnt/extra", 10) || !strncmp(dir, TREE_MNT "/hz", strlen(TREE_MNT "/hz"))))
 			umount2(dir, MNT_DETACH);
@@ -181,7 +190,7 @@ static int run_one(struct wl_ctx *ctx, const struct hz_test *t, const char *name
 		*hz.verdict == HZ_PASSED ? "ok" : *hz.verdict == HZ_SKIPPED ? "skipped" : "FAILED",
 		(unsigned long long)(hz_ms() - t0), hz.why);
 	if (!err && *hz.verdict == HZ_FAILED)
-		unmount_rest();
+		tidy_up();
 	if (!err)
 		remove_dir(hz.dir);
 	return err;
