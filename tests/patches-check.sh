@@ -22,6 +22,7 @@
 # run, so that only what differs is compiled), log/, top/ (what boots see). MAKE names another make.
 # Exit codes: 0 all is well; 1 findings; 2 usage; 3 could not be carried out.
 set -u
+export LC_ALL=C
 
 top=$(cd "$(dirname "$0")/.." && pwd)
 cache=${SHCACHE_CACHE:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/shcache}
@@ -92,7 +93,7 @@ summary() {
 
 # git free of the user's settings, in the tree, always as the same person at the same time: equal trees get equal commits.
 tree_git() {
-	env -u GIT_DIR -u GIT_WORK_TREE GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_GLOBAL=/dev/null LC_ALL=C \
+	env -u GIT_DIR -u GIT_WORK_TREE GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_GLOBAL=/dev/null \
 		GIT_AUTHOR_NAME=shbench GIT_AUTHOR_EMAIL=shbench GIT_COMMITTER_NAME=shbench GIT_COMMITTER_EMAIL=shbench \
 		GIT_AUTHOR_DATE='2024-01-01T00:00:00Z' GIT_COMMITTER_DATE='2024-01-01T00:00:00Z' \
 		git -C "$src" "$@"
@@ -208,7 +209,7 @@ kmake() {
 	if command -v ccache >/dev/null; then
 		compiler=("CC=ccache gcc" "HOSTCC=ccache gcc")
 	fi
-	env LC_ALL=C MAKEFLAGS= MFLAGS= MAKELEVEL=0 GNUMAKEFLAGS= MAKEOVERRIDES= KBUILD_OUTPUT= CFLAGS= HOSTCFLAGS= \
+	env MAKEFLAGS= MFLAGS= MAKELEVEL=0 GNUMAKEFLAGS= MAKEOVERRIDES= KBUILD_OUTPUT= CFLAGS= HOSTCFLAGS= \
 		KBUILD_BUILD_USER=shbench KBUILD_BUILD_HOST=shbench KBUILD_BUILD_VERSION=1 \
 		KBUILD_BUILD_TIMESTAMP='Mon Jan  1 00:00:00 UTC 2024' KCONFIG_ALLCONFIG="$obj/wanted.config" \
 		CCACHE_NOHASHDIR=1 CCACHE_MAXSIZE=10G CCACHE_DIR="${CCACHE_DIR:-$cache/ccache}" \
@@ -263,7 +264,7 @@ build_whole() {
 # is named, whether or not the configuration has it.
 note_objects() {
 	{
-		ar t "$src/O-$1/vmlinux.a" 2>/dev/null
+		(cd "$src/O-$1" && ar t vmlinux.a 2>/dev/null)
 		sed -n 's/.*: \([^ ]*\.o\)\] Error.*/\1/p' "$log/whole-$1"
 	} | sort -u >"$work/all-$1"
 	printf '%s\n' "${sources[@]/%.c/.o}" | sort -u | comm -12 - "$work/all-$1" >"$work/objects-$1"
