@@ -367,7 +367,7 @@ boot_step() {
 
 # --- The whole
 
-check_first_and_last() {
+check_ends() {
 	local last=${commits[-1]} ok v
 
 	go_to "$last"
@@ -473,11 +473,11 @@ flock -n 9 || { echo "# waiting for another patches-check"; flock 9; }
 
 read_series
 prepare_tree
-if apply_series; then
-	check_style
-	if [ -z "$style_only" ]; then
-		check_first_and_last
-		check_steps
-	fi
+apply_series
+applies=$?
+check_style
+if [ "$applies" -eq 0 ] && [ -z "$style_only" ]; then
+	check_ends
+	check_steps
 fi
 summary
