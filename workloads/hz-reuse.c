@@ -342,6 +342,100 @@ static void window(const void *arg)
 	hz_check(&a, HZ_ALL, "in the end");
 }
 
+struct slow_read {
+	int fd;
+	uint64_t *seen;		/* shared: the word that the reader got */
+};
+
+static void read_slowly(void *arg)
+{
+	struct slow_read *r = arg;
+	uint64_t v = 0;
+
+	HZ_DO(pread(r->fd, &v, sizeof(v), 0));
+	__atomic_store_n(r->seen, v, __ATOMIC_SEQ_CST);
+}
+
+/*
+ * A read is on its way to the device; meanwhile its block loses all owners, is freed, given to another tenant and written. What the
+ * reader gets must be its own file's data, old or new.
+ */
+static void window_freed(const void *arg)
+{
+	static const char delay[] = "/sys/module/shcache/parameters/delay_insert_read";
+	struct fiemap_extent old[MAX_EXTENTS], new[MAX_EXTENTS];
+	const unsigned int blocks = 16;
+	uint64_t *seen = hz_shared_memory(HZ_PAGE);
+	/* The first one reads; the second one finds what is being read, and waits for it. */
+	struct slow_read r[2] = { { .seen = &seen[0] }, { .seen = &seen[1] } };
+	unsigned int round, i, n_old, hits, total = 0;
+	struct hz_file a, b, c;
+	char name[16], text[64];
+	pid_t pid[2];
+	int filler;
+
+	(void)arg;
+	for (round = 0; round < 3; round++) {
+		hz_create(&a, "a", 1, blocks);
+		hz_clone(&b, &a, "b");
+		n_old = extents(a.fd, old);
+		filler = take_space();
+		hz_cold();
+		HZ_DO(posix_fadvise(a.fd, 0, 0, POSIX_FADV_RANDOM));
+		hz_put(delay, "1500");
+		for (i = 0; i < 2; i++) {
+			r[i].fd = a.fd;
+			seen[i] = 0;
+			pid[i] = hz_fork(read_slowly, &r[i]);
+			usleep(60000);
+		}
+		/* No system call that would wait for the reader. */
+		for (i = 0; i < blocks; i++)
+			hz_want_block(&a, i, 1, i, 2);
+		by_store(&a, 0, a.size);
+		hz_put(delay, "0");
+		HZ_DO(ftruncate(b.fd, 0));
+		settle(TREE_MNT);
+		for (i = 0, hits = 0; i < 40 && !hits; i++) {
+			snprintf(name, sizeof(name), "c%u", i);
+			hz_create(&c, name, 77, 0);
+			if (fallocate(c.fd, 0, 0, blocks * HZ_PAGE)) {
+				hz_close(&c);
+				break;
+			}
+			c.size = blocks * HZ_PAGE;
+			memset(c.want, 0x77, c.size);
+			by_direct(&c, 0, c.size);
+			hits = overlap(new, extents(c.fd, new), old, n_old);
+			hz_close(&c);
+		}
+		/* Only worth something if the reader was still on his way. */
+		if (!seen[0] && !seen[1])
+			total += hits;
+		for (i = 0; i < 2; i++)
+			hz_join(pid[i]);
+		for (i = 0; i < 2; i++)
+			if (seen[i] != hz_word(1, 0, 1) && seen[i] != hz_word(1, 0, 2))
+				hz_fail("reader %u got %s", i + 1, hz_word_text(seen[i], text, sizeof(text)));
+		hz_check(&a, HZ_ALL, "afterwards");
+		for (i = 0; i < 40; i++) {
+			char path[160];
+
+			snprintf(name, sizeof(name), "c%u", i);
+			hz_path(path, sizeof(path), name);
+			unlink(path);
+		}
+		if (filler >= 0) {
+			HZ_DO(ftruncate(filler, 0));
+			close(filler);
+		}
+		hz_unlink(&a);
+		hz_unlink(&b);
+		settle(TREE_MNT);
+	}
+	wl_info(hz.ctx, "reuse-window-freed", "%u blocks were given away under a reader", total);
+}
+
 /* Without dropping anything in between: clone, populate, unclone, overwrite, clone ... the keys stay, the contents change. */
 static void generations(const void *arg)
 {
@@ -478,6 +572,7 @@ const struct hz_test hz_reuse_tests[] = {
 	{ "reuse-window-store", "population while stores and msync are in place", WAY(window, by_store) },
 	{ "reuse-window-direct", "population while O_DIRECT is in place", WAY(window, by_direct) },
 	{ "reuse-window-aio", "population while AIO is in place", WAY(window, by_aio) },
+	{ "reuse-window-freed", "blocks freed and given away while they are being read", .fn = window_freed },
 	{ "reuse-generations-write", "clone, unclone, overwrite by write(2), again and again", WAY(generations, by_write_sync) },
 	{ "reuse-generations-direct", "clone, unclone, overwrite by O_DIRECT, again and again", WAY(generations, by_direct) },
 	{ "reuse-generations-aio", "clone, unclone, overwrite by AIO, again and again", WAY(generations, by_aio) },
