@@ -260,15 +260,22 @@ build_whole() {
 	[ ! -s "$log/why" ]
 }
 
-# Which of the series' objects belong to a kernel of the variant: what a whole build made, or tried to. kbuild would make any that
-# is named, whether or not the configuration has it.
+# Which of the series' objects belong to a kernel: what a whole build with CONFIG_SHCACHE=y made, or tried to. kbuild would make
+# any that is named, whether or not the configuration has it. Without the option it is those that the unpatched tree has, too.
 note_objects() {
+	local o
 	{
-		(cd "$src/O-$1" && ar t vmlinux.a 2>/dev/null)
-		sed -n 's/.*: \([^ ]*\.o\)\] Error.*/\1/p' "$log/whole-$1"
-	} | sort -u >"$work/all-$1"
-	printf '%s\n' "${sources[@]/%.c/.o}" | sort -u | comm -12 - "$work/all-$1" >"$work/objects-$1"
-	[ -s "$work/objects-$1" ] || die "no object of the series is in the kernel with CONFIG_SHCACHE=$1"
+		(cd "$src/O-y" && ar t vmlinux.a 2>/dev/null)
+		sed -n 's/.*: \([^ ]*\.o\)\] Error.*/\1/p' "$log/whole-y"
+	} | sort -u >"$work/all"
+	printf '%s\n' "${sources[@]/%.c/.o}" | sort -u | comm -12 - "$work/all" >"$work/objects-y"
+	cp "$work/objects-y" "$work/objects-debug"
+	while read -r o; do
+		if tree_git cat-file -e "$base_tag:${o%.o}.c" 2>/dev/null; then
+			echo "$o"
+		fi
+	done <"$work/objects-y" >"$work/objects-n"
+	[ -s "$work/objects-n" ] || die "the series touches no object of the kernel"
 }
 
 # The objects of a variant whose source exists in the tree as it is.
@@ -374,7 +381,7 @@ check_ends() {
 	build_whole y bzImage
 	result $? "the series: builds with CONFIG_SHCACHE=y" "$log/why"
 	ok=$?
-	note_objects y
+	note_objects
 	if [ "$boot" = none ]; then
 		skip "the series: boots and mounts" "not asked for"
 	elif [ "$ok" -eq 0 ]; then
@@ -383,10 +390,6 @@ check_ends() {
 	else
 		skip "the series: boots and mounts" "not built"
 	fi
-	build_whole n vmlinux
-	result $? "the series: builds with CONFIG_SHCACHE=n" "$log/why"
-	note_objects n
-	cp "$work/objects-y" "$work/objects-debug"
 	compile debug debug W=1
 	result $? "the series: builds with CONFIG_SHCACHE_DEBUG=y" "$log/why"
 	header_docs last
@@ -448,6 +451,12 @@ check_steps() {
 	done
 }
 
+check_without() {
+	go_to "${commits[-1]}"
+	build_whole n vmlinux
+	result $? "the series: builds with CONFIG_SHCACHE=n" "$log/why"
+}
+
 usage() {
 	sed -n 's/^# \{0,1\}//; 4,12p' "$0" >&2
 	exit 2
@@ -479,5 +488,6 @@ check_style
 if [ "$applies" -eq 0 ] && [ -z "$style_only" ]; then
 	check_ends
 	check_steps
+	check_without
 fi
 summary
