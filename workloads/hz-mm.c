@@ -604,7 +604,8 @@ static void uprobe(const void *arg)
 		hz_fail("the clone with the breakpoint does not run");
 	hits = hz_has_text("/sys/kernel/tracing/trace", "hazard:");
 	hz_put("/sys/kernel/tracing/events/uprobes/hazard/enable", "0");
-	hz_put(UPROBE_EVENTS, "");
+	if (!hz_put(UPROBE_EVENTS, "-:hazard"))
+		hz_fail("remove the uprobe: %m");
 	if (!hits)
 		hz_fail("the breakpoint was not hit");
 	if (describe(a) || describe(b))

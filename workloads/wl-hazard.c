@@ -70,7 +70,7 @@ static void remove_dir(const char *dir)
 	rmdir(dir);
 }
 
-/* What a failed test has left: mounts, delays. */
+/* What a failed test has left: mounts, delays, a breakpoint. */
 static void tidy_up(void)
 {
 	char line[512], dir[256];
@@ -78,6 +78,8 @@ static void tidy_up(void)
 	DIR *d = opendir(DELAYS);
 	struct dirent *e;
 
+	hz_put("/sys/kernel/tracing/events/uprobes/hazard/enable", "0");
+	hz_put("/sys/kernel/tracing/uprobe_events", "-:hazard");
 	while (d && (e = readdir(d))) {
 		snprintf(line, sizeof(line), DELAYS "/%s", e->d_name);
 		if (!strncmp(e->d_name, "delay_", 6))
