@@ -122,6 +122,12 @@ prepare_tree() {
 	fi
 	# We hold the lock: this one is of a run that was killed.
 	rm -f "$src/.git/index.lock"
+	local mark
+	for mark in "$src"/O-*/.unfinished; do
+		[ -e "$mark" ] || continue
+		echo "# ${mark%/*}: an earlier run was cut off, starting afresh"
+		rm -rf "${mark%/*}"
+	done
 }
 
 # Brings the files to a commit. Only what differs is written.
@@ -215,9 +221,10 @@ check_style() {
 # kmake VARIANT ARGUMENT...: make in src/O-VARIANT as the kernel builder calls it, so that both find each other's objects in
 # ccache.
 kmake() {
-	local obj=$src/O-$1
+	local obj=$src/O-$1 status
 	local -a compiler=(CC=gcc HOSTCC=gcc)
 	shift
+	: >"$obj/.unfinished"
 	if command -v ccache >/dev/null; then
 		compiler=("CC=ccache gcc" "HOSTCC=ccache gcc")
 	fi
@@ -227,6 +234,10 @@ kmake() {
 		CCACHE_NOHASHDIR=1 CCACHE_MAXSIZE=10G CCACHE_DIR="${CCACHE_DIR:-$cache/ccache}" \
 		"$make" --no-print-directory -C "$src" O="$obj" -j"$(nproc)" ARCH=x86 CROSS_COMPILE= LLVM= LOCALVERSION= \
 		KCFLAGS= KCPPFLAGS= KAFLAGS= KBUILD_EXTMOD= V=0 KCONFIG_CONFIG=.config "${compiler[@]}" "$@"
+	status=$?
+	# Unless make was killed it has removed what it had not finished.
+	[ "$status" -ge 128 ] || rm -f "$obj/.unfinished"
+	return "$status"
 }
 
 fragments() {
