@@ -199,17 +199,22 @@ static int add_bytes(const char *path, const struct stat *st, int flag, struct F
 static void check_kernels(json_t *list, struct needs *n)
 {
 	char **names = kernel_names();
+	unsigned int unbuilt = 0;
 	struct buf b = {};
 
 	for (size_t i = 0; names && names[i]; i++) {
 		struct kernel_build k = {};
+		int err = kernel_lookup(names[i], &k);
 
-		if (!kernel_lookup(names[i], &k))
-			buf_printf(&b, "%s%s (%s)", b.len ? ", " : "", names[i], k.bzimage ? "built" : "not built yet");
+		if (!err && k.bzimage)
+			buf_printf(&b, "%s%s", b.len ? ", " : "built: ", names[i]);
+		unbuilt += !err && !k.bzimage;
 		kernel_build_free(&k);
 		free(names[i]);
 	}
 	free(names);
+	if (unbuilt)
+		buf_printf(&b, "%s%u not built yet (`shbench kernel list` names them)", b.len ? "; " : "", unbuilt);
 	add(list, "kernels", b.len ? "ok" : "missing", "%s", b.len ? b.s : "no kernel is described in kernels/, or none can be read");
 	buf_free(&b);
 	if (n->plan)
