@@ -314,6 +314,18 @@ static void (*const troubles[])(void *) = { trouble_pageout, trouble_clones, tro
 
 /* --- the race itself ----------------------------------------------------------------------------------------------------- */
 
+#define ENOUGH	5u
+
+static bool all_looked(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < READERS; i++)
+		if (!__atomic_load_n(&sh->looks[i], __ATOMIC_RELAXED))
+			return false;
+	return true;
+}
+
 static void run_race(const void *arg)
 {
 	struct reader_arg args[FILES * READERS];
@@ -342,7 +354,8 @@ static void run_race(const void *arg)
 	alive = n;
 	for (i = 0; i < (race->heavy ? TROUBLES : 2); i++)
 		pids[n++] = hz_fork(troubles[i], NULL);
-	for (end = hz_ms() + hz.seconds * 1000; hz_ms() < end && *hz.verdict == HZ_OPEN; k++) {
+	/* On a busy host longer, so that there is something to judge; the test's limit ends what hangs. */
+	for (end = hz_ms() + hz.seconds * 1000; (hz_ms() < end || k < ENOUGH || !all_looked()) && *hz.verdict == HZ_OPEN; k++) {
 		begin(FILE_A);
 		race->step(&files[FILE_A], k);
 		begin(FILE_A);
@@ -352,11 +365,6 @@ static void run_race(const void *arg)
 		hz_join(pids[i]);
 	for (; i < n; i++)
 		hz_kill(pids[i]);
-	for (i = 0; i < READERS; i++)
-		if (!sh->looks[i])
-			hz_fail("no look by %s in %u s, %u states", readers[i].how, hz.seconds, k);
-	if (k < 5)
-		hz_fail("only %u states in %u s", k, hz.seconds);
 	wl_info(hz.ctx, race->name, "%u states; looks: %u %u %u %u %u %u %u", k, sh->looks[0], sh->looks[1], sh->looks[2], sh->looks[3],
 		sh->looks[4], sh->looks[5], sh->looks[6]);
 }
@@ -734,7 +742,8 @@ static void many_lives(const void *arg)
 	for (i = 0; i < 4; i++)
 		pids[i] = hz_fork(lives_reader, l);
 	pids[4] = hz_fork(trouble_drop, NULL);
-	for (end = hz_ms() + hz.seconds * 1000; hz_ms() < end && *hz.verdict == HZ_OPEN; life++) {
+	for (end = hz_ms() + hz.seconds * 1000;
+	     (hz_ms() < end || life < ENOUGH || !__atomic_load_n(&l->looks, __ATOMIC_RELAXED)) && *hz.verdict == HZ_OPEN; life++) {
 		hz_create(&f, "new", 1 + life % 250, BLOCKS);
 		hz_clone(&c, &f, "new-clone");
 		HZ_DO(posix_fadvise(f.fd, 0, 0, POSIX_FADV_DONTNEED));
@@ -751,8 +760,6 @@ static void many_lives(const void *arg)
 	for (i = 0; i < 4; i++)
 		hz_join(pids[i]);
 	hz_kill(pids[4]);
-	if (!l->looks || life < 5)
-		hz_fail("%u looks at %u lives in %u s", l->looks, life, hz.seconds);
 	wl_info(hz.ctx, "race-lives", "%u lives, %u looks", life, l->looks);
 }
 
