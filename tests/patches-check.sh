@@ -272,11 +272,19 @@ complaints() {
 		head -n 20
 }
 
+# failed_make LOG: log/why says what is wrong. That somebody has killed the compiler says nothing of the patches.
+failed_make() {
+	if grep -qE '\] (Terminated|Killed|Interrupt|Hangup)$' "$1"; then
+		die "make was killed: nothing is known of $(tree_git log -1 --format=%s); $1"
+	fi
+	complaints "$1" >"$log/why"
+}
+
 # build_whole VARIANT TARGET: 0, or 1 and log/why. A kernel of this configuration builds without a single warning.
 build_whole() {
 	configure "$1" || return 1
 	if ! kmake "$1" -k "$2" >"$log/whole-$1" 2>&1; then
-		complaints "$log/whole-$1" >"$log/why"
+		failed_make "$log/whole-$1"
 		return 1
 	fi
 	complaints "$log/whole-$1" >"$log/why"
@@ -333,7 +341,7 @@ compile() {
 	fi
 	(cd "$src/O-$variant" && rm -f "${list[@]}")
 	if ! kmake "$variant" -k "$@" "${list[@]}" >"$log/objects-$tag" 2>&1; then
-		complaints "$log/objects-$tag" >"$log/why"
+		failed_make "$log/objects-$tag"
 		return 1
 	fi
 	warnings "$log/objects-$tag" >"$work/warnings-$tag"
