@@ -89,6 +89,8 @@ help:
 	@echo 'make check         all tests: unit tests, then boots (first time: builds kernels)'
 	@echo 'make check-unit    unit tests only, plain and with ASan and UBSan; no VM'
 	@echo 'make check-vm      boots only'
+	@echo 'make check-hazard  the hazard tests, on the patched kernel and its debug build'
+	@echo 'make canaries      the hazard tests on kernels with one rule of the series removed: each must be caught'
 	@echo 'make patches-check the kernel series: applies, style, builds and warns of nothing after each patch, boots (ARGS=--boot ...)'
 	@echo 'make plots         draw the plots of a stored run again (RUN=last), without a VM'
 	@echo 'make doctor        what is there, what is missing, how long a run will take'
@@ -131,6 +133,20 @@ check: deps
 	@rm -f $(TOTALS)
 	-@tests/run.sh --totals $(TOTALS) $(TESTS) $(SAN_TESTS)
 	-@$(MAKE) --no-print-directory vm-tests
+	@tests/run.sh --sum $(TOTALS)
+
+# Not part of `check`: their kernels take long to build.
+.PHONY: check-hazard canaries
+check-hazard: deps
+	@$(MAKE) --no-print-directory $(J) all
+	@rm -f $(TOTALS)
+	@SHCACHE_RESULTS=$(B)/vm-results tests/run.sh --totals $(TOTALS) "./shbench test hazard" "./shbench test hazard-debug"
+	@tests/run.sh --sum $(TOTALS)
+
+canaries: deps
+	@$(MAKE) --no-print-directory $(J) all
+	@rm -f $(TOTALS)
+	@SHCACHE_RESULTS=$(B)/vm-results tests/run.sh --totals $(TOTALS) "./shbench test canary-control" "./shbench test canary"
 	@tests/run.sh --sum $(TOTALS)
 
 .PHONY: patches-check
