@@ -259,7 +259,7 @@ static json_t *cell_head(const struct session *s, const struct cell *c)
 		      section_mount(c) ? section_mount(c) : "", "params", params, "mem_mb", cell_mem_mb(c), "cpus",
 		      c->lane == LANE_ICOUNT ? 1 : c->s->cpus, "boot", c->boot, "perturbation", c->perturbation, "selfcheck",
 		      c->selfcheck, "peer", c->s->peer, "seed", (json_int_t)c->seed);
-	json_object_set_new(o, "reproduce", json_sprintf("./shbench run %s%s%s --cell %s", s->plan->name,
+	json_object_set_new(o, "reproduce", json_sprintf("./shbench run %s%s%s --cell %s", s->ro->plan,
 							  s->ro->kernels ? " -k " : "", s->ro->kernels ? s->ro->kernels : "", c->id));
 	return o;
 }
@@ -883,7 +883,7 @@ static json_t *carry_out(struct session *s, int *status)
 	if (!doc)
 		return NULL;
 	if (ret == -EINTR) {
-		err("interrupted; what was measured is kept: `./shbench run %s --resume %s` goes on", s->plan->name, s->rd.id);
+		err("interrupted; what was measured is kept: `./shbench run %s --resume %s` goes on", s->ro->plan, s->rd.id);
 		return doc;
 	}
 	*status = ret ? EXIT_INFRA : EXIT_OK;
