@@ -30,6 +30,8 @@ GUEST_OBJ := $(GUEST_SRC:%.c=$(B)/guest/%.o)
 SAN_OBJ := $(filter-out %/shbench.o,$(HOST_SRC:%.c=$(B)/san/%.o))
 TESTS := $(TEST_SRC:tests/unit/%.c=$(B)/tests/%)
 SAN_TESTS := $(TEST_SRC:tests/unit/%.c=$(B)/tests-san/%)
+# Interleaving models of the protocols in mm/shcache.c.
+MODELS := $(foreach m,models models2 models3,"tests/models/run.sh $(m)")
 
 .PHONY: all
 all: shbench $(B)/agent
@@ -111,7 +113,7 @@ bench: deps
 check-unit: deps
 	@$(MAKE) --no-print-directory $(J) all tests
 	@rm -f $(TOTALS)
-	@tests/run.sh --totals $(TOTALS) $(TESTS) $(SAN_TESTS)
+	@tests/run.sh --totals $(TOTALS) $(TESTS) $(SAN_TESTS) $(MODELS)
 	@tests/run.sh --sum $(TOTALS)
 
 .PHONY: check-vm
@@ -131,7 +133,7 @@ vm-tests: $(B)/tests-vm/test_smoke
 check: deps
 	@$(MAKE) --no-print-directory $(J) all tests
 	@rm -f $(TOTALS)
-	-@tests/run.sh --totals $(TOTALS) $(TESTS) $(SAN_TESTS)
+	-@tests/run.sh --totals $(TOTALS) $(TESTS) $(SAN_TESTS) $(MODELS)
 	-@$(MAKE) --no-print-directory vm-tests
 	@tests/run.sh --sum $(TOTALS)
 
