@@ -603,6 +603,52 @@ static void cow_one_of_many(const void *arg)
 #define OP(...)	.fn = cow, .arg = &(const struct op){ __VA_ARGS__ }
 #define BLK(n)	((n) * (uint64_t)HZ_PAGE)
 
+/*
+ * Two blocks of one extent, one after the other: while the first is being written back, and what maps it is being unmapped, the second is written.
+ * The window is made longer where the kernel offers that.
+ */
+static void write_back_first(void *arg)
+{
+	struct hz_file *f = arg;
+
+	HZ_DO(pwrite(f->fd, f->want, HZ_PAGE, 0));
+	HZ_DO(fsync(f->fd));
+}
+
+static void neighbours(const void *arg)
+{
+	static const char delay[] = "/sys/module/shcache/parameters/delay_publish_zap";
+	struct hz_file a, b;
+	unsigned int round;
+	uint64_t v;
+	pid_t pid;
+
+	(void)arg;
+	for (round = 0; round < 3; round++) {
+		hz_create(&a, "a", 1, 8);
+		hz_clone(&b, &a, "b");
+		hz_map(&b);
+		hz_touch(&b);
+		hz_want_block(&b, 0, 1, 0, 2);
+		hz_want_block(&b, 1, 1, 1, 2);
+		hz_put(delay, "600");
+		pid = hz_fork(write_back_first, &b);
+		usleep(200000 + round * 150000);
+		HZ_DO(pwrite(b.fd, b.want + HZ_PAGE, HZ_PAGE, HZ_PAGE));
+		/* write(2) has returned: no mapping may show the old data. */
+		if (!hz_peek(b.map + HZ_PAGE, &v) || v != hz_word(1, 1, 2))
+			hz_fail("old data in a shared mapping after write(2) next to a block that is being written back");
+		if (!hz_peek(b.priv + HZ_PAGE, &v) || v != hz_word(1, 1, 2))
+			hz_fail("old data in a private mapping after write(2) next to a block that is being written back");
+		hz_put(delay, "0");
+		hz_join(pid);
+		hz_check(&b, HZ_ALL, "afterwards");
+		hz_check(&a, HZ_ALL, "the other file");
+		hz_unlink(&a);
+		hz_unlink(&b);
+	}
+}
+
 const struct hz_test hz_cow_tests[] = {
 	{ "cow-write-1", "write(2) of one byte", OP(op_write, BLK(5) + 100, 1, 0) },
 	{ "cow-write-first", "write(2) of the file's first block", OP(op_write, 0, BLK(1), 0) },
@@ -618,6 +664,7 @@ const struct hz_test hz_cow_tests[] = {
 	{ "cow-write-sendfile", "sendfile into the file", OP(op_sendfile, BLK(20) + 100, BLK(9), 0) },
 	{ "cow-write-copy-range", "copy_file_range", OP(op_copy_range, BLK(20), BLK(9), 0) },
 	{ "cow-write-self", "write(2) from the file's own mapping", OP(op_write_self, BLK(20), BLK(9), 0) },
+	{ "cow-write-neighbour", "write(2) next to a block that is being written back", 0, neighbours, NULL },
 	{ "cow-store-1", "a store of a byte through MAP_SHARED", OP(op_store, BLK(5) + 100, 1, 0) },
 	{ "cow-store-first", "a store to the file's first block", OP(op_store_after_read, 16, 8, 0) },
 	{ "cow-store-many", "stores to many blocks", OP(op_store, BLK(30) + 8, BLK(50), 0) },
