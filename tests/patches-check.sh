@@ -53,6 +53,9 @@ ignored() {
 	OPEN_ENDED_LINE		fs/xfs/.*	.*
 	PREFER_KERNEL_TYPES	fs/xfs/.*	.*
 	CAMELCASE		fs/xfs/.*	.*<Opt_[a-z_]*>
+	# Trace events: the form that all of them have.
+	PARENTHESIS_ALIGNMENT	include/trace/events/.*	.*
+	OPEN_ENDED_LINE		include/trace/events/.*	.*
 	# VM_BUG_ON_VMA() of rmap_walk_file(): moved, not new.
 	AVOID_BUG		mm/rmap\.c	.*
 	END

@@ -254,40 +254,67 @@ static void unmount_leaves_nothing(const void *arg)
 		hz_fail("unreclaimable slab pages after unmount: %lld, %lld, %lld, %lld", slab[0], slab[1], slab[2], slab[3]);
 }
 
-/* What the kernel counts for this mount must go up with use and its folios and references down to nothing with the last file. */
+/* Live refs of a mount. */
+static long long live_refs(const char *path)
+{
+	long long made = hz_stat(path, "ref"), dropped = hz_stat(path, "unref");
+
+	if (made < 0 || dropped < 0)
+		hz_fail("%s has no line ref or unref", path);
+	return made - dropped;
+}
+
+/*
+ * What the kernel counts for this mount must go up with use, and its folios and refs down to nothing with the last file; what it counts for
+ * the machine goes up likewise.
+ */
 static void counters(const void *arg)
 {
-	static const char *const gone[] = { "pages", "refs" };
+	static const char vmstat[] = "/proc/vmstat";
+	static const char *const up[] = { "shcache_miss", "shcache_fill", "shcache_map", "shcache_ref", "shcache_hit", "shcache_break",
+					  "shcache_unref", "shcache_doom", "shcache_reap" };
+	long long before[sizeof(up) / sizeof(up[0])];
 	char dev[32], path[128];
-	struct trio t;
-	long long v;
 	unsigned int i;
+	struct trio t;
 
 	(void)arg;
 	make(dev);
 	snprintf(path, sizeof(path), STATS "/%s/stats", dev + 5);
 	if (access(path, R_OK))
 		hz_skip("no %s", path);
+	for (i = 0; i < sizeof(up) / sizeof(up[0]); i++) {
+		before[i] = hz_stat(vmstat, up[i]);
+		if (before[i] < 0)
+			hz_fail("%s has no line %s", vmstat, up[i]);
+	}
 	make_trio(&t);
 	hz_map(&t.a);
 	hz_map(&t.b);
 	hz_touch(&t.a);
 	hz_touch(&t.b);
+	hz_cache(&t.a);
 	if (hz_stat(path, "pages") < (long long)BLOCKS)
 		hz_fail("%lld pages counted where %u are shared", hz_stat(path, "pages"), BLOCKS);
+	if (live_refs(path) < 2)
+		hz_fail("%lld refs where two files are mapped", live_refs(path));
+	HZ_DO(pwrite(t.b.fd, "x", 1, 0));
+	HZ_DO(fsync(t.b.fd));
 	hz_unlink(&t.a);
 	hz_unlink(&t.b);
 	hz_unlink(&t.golden);
 	for (i = 0; i < 50; i++) {
 		settle(DIR);
-		if (!hz_stat(path, "pages"))
+		if (!hz_stat(path, "pages") && !live_refs(path))
 			break;
 	}
-	for (i = 0; i < 2; i++) {
-		v = hz_stat(path, gone[i]);
-		if (v > 0)
-			hz_fail("all files are deleted, and %lld %s are left", v, gone[i]);
-	}
+	if (hz_stat(path, "pages"))
+		hz_fail("all files are deleted, and %lld pages are left", hz_stat(path, "pages"));
+	if (live_refs(path))
+		hz_fail("all files are deleted, and %lld refs are left", live_refs(path));
+	for (i = 0; i < sizeof(up) / sizeof(up[0]); i++)
+		if (hz_stat(vmstat, up[i]) <= before[i])
+			hz_fail("%s of %s did not go up", up[i], vmstat);
 	hz_extra_fs_end(DIR, dev);
 }
 

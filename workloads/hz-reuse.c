@@ -558,6 +558,101 @@ static void swap_file(const void *arg)
 
 #define WAY(kind, how)	.fn = kind, .arg = &(const struct way){ #how, how }
 
+struct reclaimed {
+	int fd;
+	uint64_t off, len;
+	int go;
+};
+
+static void read_and_wait(void *arg)
+{
+	struct reclaimed *r = arg;
+	uint64_t done, v;
+	char c;
+
+	HZ_DO(read(r->go, &c, 1));
+	for (done = 0; done < r->len; done += HZ_PAGE)
+		HZ_DO(pread(r->fd, &v, sizeof(v), (off_t)(r->off + done)));
+	for (;;)
+		pause();
+}
+
+/*
+ * Blocks are freed when most of what was cached of them has been reclaimed, and has left its marks in the page cache (shadow entries). All
+ * that is still cached must go as well. 512 marks and then folios, from a place in the page cache that is aligned to its nodes.
+ */
+static void shadows(const void *arg)
+{
+	static const char group[] = "/sys/fs/cgroup/hazard";
+	const unsigned int blocks = 1024, marks = 512, folios = 128, next = 200;
+	struct fiemap_extent old[MAX_EXTENTS], new[MAX_EXTENTS];
+	unsigned int i, n_old, start, hits = 0;
+	struct hz_file a, b, c, d;
+	struct reclaimed r;
+	char name[16], path[64], text[32];
+	uint64_t first;
+	int go[2], filler;
+	pid_t pid;
+
+	(void)arg;
+	hz_create(&a, "a", 1, blocks);
+	hz_clone(&b, &a, "b");
+	n_old = extents(a.fd, old);
+	first = old[0].fe_physical / HZ_PAGE;
+	start = (unsigned int)((first + 63) / 64 * 64 - first);
+	if (old[0].fe_length < (uint64_t)(start + marks + folios) * HZ_PAGE)
+		hz_skip("the file is in %u extents", n_old);
+	filler = take_space();
+	hz_cold();
+	HZ_DO(posix_fadvise(a.fd, 0, 0, POSIX_FADV_RANDOM));
+	if (mkdir(group, 0755) && errno != EEXIST)
+		hz_skip("no cgroup: %m");
+	HZ_DO(pipe(go));
+	r = (struct reclaimed){ .fd = a.fd, .off = (uint64_t)start * HZ_PAGE, .len = (uint64_t)marks * HZ_PAGE, .go = go[0] };
+	pid = hz_fork(read_and_wait, &r);
+	snprintf(text, sizeof(text), "%d", (int)pid);
+	snprintf(path, sizeof(path), "%s/cgroup.procs", group);
+	if (!hz_put(path, text))
+		hz_skip("cannot move to a cgroup: %m");
+	HZ_DO(write(go[1], "x", 1));
+	usleep(500000);
+	snprintf(path, sizeof(path), "%s/memory.reclaim", group);
+	for (i = 0; i < 5; i++)
+		hz_put(path, "4M");
+	hz_kill(pid);
+	rmdir(group);
+	/* What is still cached, behind the marks. */
+	for (i = 0; i < folios; i++)
+		HZ_DO(pread(a.fd, &first, sizeof(first), (off_t)(start + marks + i) * HZ_PAGE));
+
+	hz_unlink(&b);
+	hz_unlink(&a);
+	settle(TREE_MNT);
+	for (i = 0; i < 40 && hits < marks + folios; i++) {
+		snprintf(name, sizeof(name), "c%u", i);
+		hz_create(&c, name, 77, 0);
+		if (fallocate(c.fd, 0, 0, next * HZ_PAGE)) {
+			hz_close(&c);
+			break;
+		}
+		hz_want_size(&c, next * HZ_PAGE);
+		memset(c.want, 0x77, c.size);
+		by_direct(&c, 0, c.size);
+		hits += overlap(new, extents(c.fd, new), old, n_old);
+		/* Shared, so that it is read through the shared cache. */
+		snprintf(name, sizeof(name), "d%u", i);
+		hz_clone(&d, &c, name);
+		hz_check(&d, HZ_READ | HZ_NEW_MAP, "the next owner of the blocks");
+		hz_check(&c, HZ_READ, "the next owner of the blocks");
+		hz_close(&d);
+		hz_close(&c);
+	}
+	if (filler >= 0 && !hits)
+		hz_fail("no block was used again: the test tests nothing");
+	if (filler >= 0)
+		close(filler);
+}
+
 const struct hz_test hz_reuse_tests[] = {
 	{ "reuse-freed-write", "freed blocks, written anew by write(2)", WAY(freed, by_write_sync) },
 	{ "reuse-freed-direct", "freed blocks, written anew by O_DIRECT", WAY(freed, by_direct) },
@@ -572,6 +667,7 @@ const struct hz_test hz_reuse_tests[] = {
 	{ "reuse-window-store", "population while stores and msync are in place", WAY(window, by_store) },
 	{ "reuse-window-direct", "population while O_DIRECT is in place", WAY(window, by_direct) },
 	{ "reuse-window-aio", "population while AIO is in place", WAY(window, by_aio) },
+	{ "reuse-shadows", "blocks freed after most of their pages were reclaimed", .fn = shadows },
 	{ "reuse-window-freed", "blocks freed and given away while they are being read", .fn = window_freed },
 	{ "reuse-generations-write", "clone, unclone, overwrite by write(2), again and again", WAY(generations, by_write_sync) },
 	{ "reuse-generations-direct", "clone, unclone, overwrite by O_DIRECT, again and again", WAY(generations, by_direct) },
