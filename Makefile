@@ -126,7 +126,7 @@ check-vm: deps
 .PHONY: vm-tests
 vm-tests: $(B)/tests-vm/test_smoke
 	@rm -rf $(B)/vm-results
-	@SHCACHE_RESULTS=$(B)/vm-results tests/run.sh --totals $(TOTALS) "./shbench test smoke" $(B)/tests-vm/test_smoke "./shbench test smoke-debug"
+	@SHCACHE_RESULTS=$(B)/vm-results tests/run.sh --totals $(TOTALS) "./shbench test smoke" $(B)/tests-vm/test_smoke "./shbench test hazard" "./shbench test smoke-debug"
 
 # All tests are run even when some fail; the sum decides.
 .PHONY: check
