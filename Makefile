@@ -21,12 +21,14 @@ SAN := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-po
 
 SHARED_SRC := $(wildcard include/*.c)
 HOST_SRC := $(SHARED_SRC) $(wildcard bench/*.c harness/*.c)
-GUEST_SRC := $(SHARED_SRC) $(wildcard workloads/*.c)
+GUEST_SRC := $(SHARED_SRC) $(filter-out workloads/clonex-main.c,$(wildcard workloads/*.c))
+CLONEX_SRC := $(wildcard workloads/clonex*.c) workloads/ring.c
 TEST_SRC := $(wildcard tests/unit/test_*.c)
 
 HOST_OBJ := $(HOST_SRC:%.c=$(B)/host/%.o)
 LIB_OBJ := $(filter-out %/shbench.o,$(HOST_OBJ))
 GUEST_OBJ := $(GUEST_SRC:%.c=$(B)/guest/%.o)
+CLONEX_OBJ := $(CLONEX_SRC:%.c=$(B)/guest/%.o)
 SAN_OBJ := $(filter-out %/shbench.o,$(HOST_SRC:%.c=$(B)/san/%.o))
 TESTS := $(TEST_SRC:tests/unit/%.c=$(B)/tests/%)
 SAN_TESTS := $(TEST_SRC:tests/unit/%.c=$(B)/tests-san/%)
@@ -34,7 +36,7 @@ SAN_TESTS := $(TEST_SRC:tests/unit/%.c=$(B)/tests-san/%)
 MODELS := $(foreach m,models models2 models3,"tests/models/run.sh $(m)")
 
 .PHONY: all
-all: shbench $(B)/agent
+all: shbench $(B)/agent $(B)/clonex
 
 shbench: $(HOST_OBJ)
 	$(call say,LD)
@@ -43,6 +45,11 @@ shbench: $(HOST_OBJ)
 $(B)/agent: $(GUEST_OBJ)
 	$(call say,LD)
 	$(Q)$(CC) -static -o $@ $^ $(GUEST_LIBS)
+
+# Runs anywhere, on its own.
+$(B)/clonex: $(CLONEX_OBJ)
+	$(call say,LD)
+	$(Q)$(CC) -static -o $@ $^
 
 $(B)/host/%.o: %.c
 	@mkdir -p $(@D)

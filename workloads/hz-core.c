@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <linux/aio_abi.h>
 #include <linux/fs.h>
-#include <linux/io_uring.h>
 #include <linux/loop.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -528,72 +527,7 @@ uint64_t hz_ms(void)
 	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
-/* --- io_uring, AIO ------------------------------------------------------------------------------------------------------- */
-
-static uint32_t *at(uint8_t *base, uint32_t off)
-{
-	return (uint32_t *)(void *)(base + off);
-}
-
-bool hz_ring_open(struct hz_ring *r)
-{
-	struct io_uring_params p = {};
-
-	r->fd = (int)syscall(SYS_io_uring_setup, 4, &p);
-	if (r->fd < 0)
-		return false;
-	r->sq = mmap(NULL, p.sq_off.array + p.sq_entries * 4, PROT_READ | PROT_WRITE, MAP_SHARED, r->fd, IORING_OFF_SQ_RING);
-	r->cq = mmap(NULL, p.cq_off.cqes + p.cq_entries * sizeof(struct io_uring_cqe), PROT_READ | PROT_WRITE, MAP_SHARED, r->fd,
-		     IORING_OFF_CQ_RING);
-	r->sqes = mmap(NULL, p.sq_entries * sizeof(struct io_uring_sqe), PROT_READ | PROT_WRITE, MAP_SHARED, r->fd, IORING_OFF_SQES);
-	if (r->sq == MAP_FAILED || r->cq == MAP_FAILED || r->sqes == MAP_FAILED)
-		hz_fail("mmap of an io_uring: %m");
-	r->sq_array = p.sq_off.array;
-	r->sq_tail = p.sq_off.tail;
-	r->cq_head = p.cq_off.head;
-	r->cq_tail = p.cq_off.tail;
-	r->cqes = p.cq_off.cqes;
-	/* Slot 0 is the only one in use, whatever the tail. */
-	memset(r->sq + r->sq_array, 0, p.sq_entries * 4);
-	return true;
-}
-
-int hz_ring_io(struct hz_ring *r, int opcode, int fd, void *buf, unsigned int len, uint64_t off, unsigned int rw_flags, int buf_index)
-{
-	struct io_uring_sqe *sqe = (void *)r->sqes;
-	const struct io_uring_cqe *cqe;
-	uint32_t head = *at(r->cq, r->cq_head), entries;
-	int res;
-
-	memset(sqe, 0, sizeof(*sqe));
-	sqe->opcode = (uint8_t)opcode;
-	sqe->fd = fd;
-	sqe->addr = (uintptr_t)buf;
-	sqe->len = len;
-	sqe->off = off;
-	sqe->rw_flags = (int)rw_flags;
-	if (buf_index >= 0)
-		sqe->buf_index = (uint16_t)buf_index;
-	__atomic_store_n(at(r->sq, r->sq_tail), *at(r->sq, r->sq_tail) + 1, __ATOMIC_RELEASE);
-	while (syscall(SYS_io_uring_enter, r->fd, 1, 1, IORING_ENTER_GETEVENTS, NULL, 0) < 0)
-		if (errno != EINTR)
-			hz_fail("io_uring_enter: %m");
-	while (__atomic_load_n(at(r->cq, r->cq_tail), __ATOMIC_ACQUIRE) == head)
-		;
-	/* 4 entries asked for: the kernel makes 8 of them in the completion ring. */
-	entries = 8;
-	cqe = (const void *)(r->cq + r->cqes + (head & (entries - 1)) * sizeof(*cqe));
-	res = cqe->res;
-	__atomic_store_n(at(r->cq, r->cq_head), head + 1, __ATOMIC_RELEASE);
-	return res;
-}
-
-int hz_ring_register(struct hz_ring *r, void *buf, size_t len)
-{
-	struct { void *base; size_t len; } iov = { buf, len };
-
-	return syscall(SYS_io_uring_register, r->fd, IORING_REGISTER_BUFFERS, &iov, 1) < 0 ? -errno : 0;
-}
+/* --- AIO ----------------------------------------------------------------------------------------------------------------- */
 
 void hz_aio_write(int fd, const void *buf, size_t len, uint64_t off)
 {

@@ -20,6 +20,7 @@
 
 #include "hz.h"
 #include "timing.h"
+#include "xfs-ioctl.h"
 
 #define BLOCKS	300u		/* more than 1 MiB */
 #define MIB	(1u << 20)
@@ -27,44 +28,6 @@
 #ifndef FALLOC_FL_UNSHARE_RANGE
 #define FALLOC_FL_UNSHARE_RANGE 0x40
 #endif
-
-/* XFS' own interfaces: its headers are not needed for anything else, and the older ones have no exchange-range. */
-struct bstat {
-	uint64_t ino;
-	uint16_t mode, nlink;
-	uint32_t uid, gid, rdev;
-	int32_t blksize;
-	int64_t size;
-	struct { long sec; int32_t nsec; } atime, mtime, ctime;
-	int64_t blocks;
-	uint32_t xflags;
-	int32_t extsize, extents;
-	uint32_t gen;
-	uint16_t projid_lo, forkoff, projid_hi, sick, checked;
-	unsigned char pad[2];
-	uint32_t cowextsize, dmevmask;
-	uint16_t dmstate, aextents;
-};
-struct bulkreq {
-	uint64_t *lastip;
-	int32_t icount;
-	void *buffer;
-	int32_t *ocount;
-};
-#define BULKSTAT_SINGLE	_IOWR('X', 102, struct bulkreq)
-struct swapext {
-	int64_t version, target, tmp, offset, length;
-	char pad[16];
-	struct bstat stat;
-};
-#define SWAPEXT		_IOWR('X', 109, struct swapext)
-struct exchange_range {
-	int32_t file1_fd;
-	uint32_t pad;
-	uint64_t file1_offset, file2_offset, length, flags;
-};
-#define EXCHANGE_RANGE	_IOW('X', 129, struct exchange_range)
-#define EXCHANGE_DSYNC	(1ull << 1)
 
 /* One change. a: the file that changes; other: a file with other contents, as large, also one of a family of clones. */
 struct op {
@@ -127,15 +90,15 @@ static void op_write_nowait(const struct op *op, struct hz_file *a, struct hz_fi
 
 static void op_write_uring(const struct op *op, struct hz_file *a, struct hz_file *other)
 {
-	struct hz_ring r;
+	struct ring r;
 	uint64_t done = 0;
 
 	(void)other;
-	if (!hz_ring_open(&r))
+	if (!ring_open(&r))
 		hz_skip("no io_uring here");
 	renew(a, op->off, op->len);
 	while (done < op->len) {
-		int n = hz_ring_io(&r, IORING_OP_WRITE, a->fd, a->want + op->off + done, (unsigned int)(op->len - done), op->off + done, 0, -1);
+		int n = ring_io(&r, IORING_OP_WRITE, a->fd, a->want + op->off + done, (unsigned int)(op->len - done), op->off + done, 0, -1);
 
 		if (n <= 0)
 			hz_fail("io_uring write: %d", n);
@@ -405,8 +368,8 @@ static void swap_models(struct hz_file *a, struct hz_file *b)
 
 static void op_swapext(const struct op *op, struct hz_file *a, struct hz_file *other)
 {
-	struct swapext sx = { .target = a->fd, .tmp = other->fd, .length = (int64_t)a->size };
-	struct bulkreq req = {};
+	struct xfs_swapext sx = { .target = a->fd, .tmp = other->fd, .length = (int64_t)a->size };
+	struct xfs_bulkreq req = {};
 	uint64_t ino;
 	struct stat st;
 
@@ -420,19 +383,19 @@ static void op_swapext(const struct op *op, struct hz_file *a, struct hz_file *o
 	req.lastip = &ino;
 	req.icount = 1;
 	req.buffer = &sx.stat;
-	HZ_DO(ioctl(a->fd, BULKSTAT_SINGLE, &req));
-	if (ioctl(a->fd, SWAPEXT, &sx))
+	HZ_DO(ioctl(a->fd, XFS_BULKSTAT_SINGLE, &req));
+	if (ioctl(a->fd, XFS_SWAPEXT, &sx))
 		hz_skip("swapext: %m");
 	swap_models(a, other);
 }
 
 static void op_exchange(const struct op *op, struct hz_file *a, struct hz_file *other)
 {
-	struct exchange_range x = { .file1_fd = other->fd, .file1_offset = op->off, .file2_offset = op->off, .length = op->len,
-				    .flags = EXCHANGE_DSYNC };
+	struct xfs_exchange x = { .file1_fd = other->fd, .file1_offset = op->off, .file2_offset = op->off, .length = op->len,
+				    .flags = XFS_EXCHANGE_DSYNC };
 	uint8_t *tmp;
 
-	if (ioctl(a->fd, EXCHANGE_RANGE, &x)) {
+	if (ioctl(a->fd, XFS_EXCHANGE_RANGE, &x)) {
 		if (errno == EOPNOTSUPP || errno == ENOTTY || errno == EINVAL)
 			hz_skip("exchange-range: %m (mkfs.xfs -i exchange=1)");
 		hz_fail("exchange-range: %m");

@@ -465,13 +465,13 @@ static void mlocked(const void *arg)
 static void pin_registered(const void *arg)
 {
 	struct hz_file src;
-	struct hz_ring r;
+	struct ring r;
 	struct pair p;
 	uint8_t *m;
 	int n;
 
 	(void)arg;
-	if (!hz_ring_open(&r))
+	if (!ring_open(&r))
 		hz_skip("no io_uring here");
 	make_pair(&p, BLOCKS);
 	hz_create(&src, "src", 5, BLOCKS);
@@ -480,11 +480,11 @@ static void pin_registered(const void *arg)
 	if (m == MAP_FAILED)
 		hz_fail("mmap: %m");
 	hz_compare(&p.a, m, 0, 8 * HZ_PAGE, "mmap", "before");
-	n = hz_ring_register(&r, m, 8 * HZ_PAGE);
+	n = ring_register(&r, m, 8 * HZ_PAGE);
 	if (n)
 		hz_skip("register a private file mapping: %s", strerror(-n));
 	write_block(&p.a, 1, 9, 2);
-	n = hz_ring_io(&r, IORING_OP_READ_FIXED, src.fd, m, 8 * HZ_PAGE, 0, 0, 0);
+	n = ring_io(&r, IORING_OP_READ_FIXED, src.fd, m, 8 * HZ_PAGE, 0, 0, 0);
 	if (n != 8 * HZ_PAGE)
 		hz_fail("read into the registered buffer: %d", n);
 	hz_compare(&src, m, 0, 8 * HZ_PAGE, "the registered buffer", "read into");

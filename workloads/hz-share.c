@@ -245,13 +245,13 @@ static void by_readahead(const struct hz_file *f)
 static void by_uring(const struct hz_file *f)
 {
 	uint8_t *buf = hz_buffer(f->size);
-	struct hz_ring r;
+	struct ring r;
 	uint64_t off = 0;
 
-	if (!hz_ring_open(&r))
+	if (!ring_open(&r))
 		hz_skip("no io_uring here");
 	while (off < f->size) {
-		int n = hz_ring_io(&r, IORING_OP_READ, f->fd, buf + off, f->size - off < 40000 ? (unsigned int)(f->size - off) : 40000, off, 0, -1);
+		int n = ring_io(&r, IORING_OP_READ, f->fd, buf + off, f->size - off < 40000 ? (unsigned int)(f->size - off) : 40000, off, 0, -1);
 
 		if (n <= 0)
 			hz_fail("io_uring read at %llu: %d", (unsigned long long)off, n);

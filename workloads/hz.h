@@ -19,6 +19,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "ring.h"
 #include "workload.h"
 
 #define HZ_PAGE		4096u
@@ -149,20 +150,6 @@ void *hz_buffer(size_t size);		/* page aligned, for O_DIRECT */
 int hz_open_direct(const struct hz_file *f);
 uint64_t hz_ms(void);
 
-/* --- io_uring and AIO without their libraries; one request at a time ------------------------------------------------------ */
-
-struct hz_ring {
-	int fd;
-	uint8_t *sq, *cq, *sqes;
-	uint32_t sq_array, sq_tail, cq_head, cq_tail, cqes;
-};
-
-/* false: the kernel has none */
-bool hz_ring_open(struct hz_ring *r);
-/* Result of the operation: bytes or -errno. rw_flags: RWF_*; buf_index: -1 or the registered buffer that buf lies in. */
-int hz_ring_io(struct hz_ring *r, int opcode, int fd, void *buf, unsigned int len, uint64_t off, unsigned int rw_flags, int buf_index);
-/* -errno as io_uring_register(2) */
-int hz_ring_register(struct hz_ring *r, void *buf, size_t len);
 /* O_DIRECT write as AIO; waits for it. */
 void hz_aio_write(int fd, const void *buf, size_t len, uint64_t off);
 
