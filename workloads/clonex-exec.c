@@ -127,8 +127,7 @@ static void on_bus(int sig)
 	raise(sig);
 }
 
-/* false: SIGBUS */
-static bool guarded_copy(void *dst, const void *src, size_t len)
+bool cx_guarded_copy(void *dst, const void *src, size_t len)
 {
 	if (sigsetjmp(bus_jmp, 0)) {
 		bus_armed = 0;
@@ -138,6 +137,13 @@ static bool guarded_copy(void *dst, const void *src, size_t len)
 	memcpy(dst, src, len);
 	bus_armed = 0;
 	return true;
+}
+
+void cx_guard(void)
+{
+	struct sigaction sa = { .sa_handler = on_bus, .sa_flags = SA_NODEFER };
+
+	sigaction(SIGBUS, &sa, NULL);
 }
 
 static uint32_t page_up(uint32_t v)
@@ -173,7 +179,7 @@ static int read_mapping(struct cx_exec *x, unsigned int file, const uint8_t *map
 
 	if (off + len == f->size)
 		len = page_up(f->size) - off;
-	if (!guarded_copy(x->buf, map + (off - from), len))
+	if (!cx_guarded_copy(x->buf, map + (off - from), len))
 		return failed(x, "file %u by %s of [%#x, %#x): SIGBUS; size %#x", file, how, off, off + len, f->size);
 	return compare(x, file, x->buf, priv ? private_view(x, f, off, len) : f->data + off, off, len, how, priv);
 }
@@ -327,7 +333,7 @@ static int check_bus(struct cx_exec *x, unsigned int file, const uint8_t *map, c
 	uint32_t off = page_up(x->m->f[file].size);
 	uint8_t c;
 
-	if (off < x->m->cap && guarded_copy(&c, map + off, 1))
+	if (off < x->m->cap && cx_guarded_copy(&c, map + off, 1))
 		return failed(x, "file %u by %s at %#x: no SIGBUS behind the end; size %#x", file, how, off, x->m->f[file].size);
 	return 0;
 }
@@ -414,7 +420,7 @@ static int do_store(struct cx_exec *x, const struct cx_op *op)
 		if (map == MAP_FAILED)
 			return call_failed(x, "mmap");
 	}
-	ok = guarded_copy(map + (op->off - from), x->m->f[op->file].data + op->off, op->len);
+	ok = cx_guarded_copy(map + (op->off - from), x->m->f[op->file].data + op->off, op->len);
 	if (op->way)
 		munmap(map, size);
 	return ok ? 0 : failed(x, "file %u: SIGBUS at a store; size %#x", op->file, x->m->f[op->file].size);
@@ -422,7 +428,7 @@ static int do_store(struct cx_exec *x, const struct cx_op *op)
 
 static int do_pstore(struct cx_exec *x, const struct cx_op *op)
 {
-	if (!guarded_copy(x->f[op->file].priv + op->off, x->m->f[op->file].priv + op->off, op->len))
+	if (!cx_guarded_copy(x->f[op->file].priv + op->off, x->m->f[op->file].priv + op->off, op->len))
 		return failed(x, "file %u: SIGBUS at a private store; size %#x", op->file, x->m->f[op->file].size);
 	return 0;
 }
@@ -674,7 +680,7 @@ static int do_madvise(struct cx_exec *x, const struct cx_op *op)
 	return madvise(map + op->off, op->len, advices[op->way]) ? call_failed(x, "madvise") : 0;
 }
 
-static bool put(const char *path, const char *text)
+bool cx_put(const char *path, const char *text)
 {
 	int fd = open(path, O_WRONLY | O_CLOEXEC);
 	bool ok = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
@@ -688,20 +694,20 @@ static int do_drop(struct cx_exec *x, const struct cx_op *op)
 {
 	static const char *const what[] = { "1", "2", "3" };
 
-	return put(DROP_CACHES, what[op->nr % 3]) ? 0 : call_failed(x, "drop_caches");
+	return cx_put(DROP_CACHES, what[op->nr % 3]) ? 0 : call_failed(x, "drop_caches");
 }
 
 static int do_compact(struct cx_exec *x, const struct cx_op *op)
 {
 	(void)op;
-	return put(COMPACT, "1") ? 0 : call_failed(x, "compact_memory");
+	return cx_put(COMPACT, "1") ? 0 : call_failed(x, "compact_memory");
 }
 
 /* Less than was asked for is an error of the call, and usual. */
 static int do_reclaim(struct cx_exec *x, const struct cx_op *op)
 {
 	(void)op;
-	return put(x->reclaim, RECLAIM_BYTES) || errno == EAGAIN ? 0 : call_failed(x, "memory.reclaim");
+	return cx_put(x->reclaim, RECLAIM_BYTES) || errno == EAGAIN ? 0 : call_failed(x, "memory.reclaim");
 }
 
 static int do_freeze(struct cx_exec *x, const struct cx_op *op)
@@ -955,7 +961,6 @@ static int probe(struct cx_exec *x, uint64_t mask)
 
 int cx_exec_open(struct cx_exec **out, const char *dir, struct cx_model *m, uint64_t mask)
 {
-	struct sigaction sa = { .sa_handler = on_bus, .sa_flags = SA_NODEFER };
 	struct cx_exec *x = calloc(1, sizeof(*x));
 	unsigned int i;
 	int err;
@@ -984,7 +989,7 @@ int cx_exec_open(struct cx_exec **out, const char *dir, struct cx_model *m, uint
 		cx_exec_close(x);
 		return err;
 	}
-	sigaction(SIGBUS, &sa, NULL);
+	cx_guard();
 	*out = x;
 	return 0;
 }
@@ -1030,11 +1035,6 @@ int cx_exec_reset(struct cx_exec *x)
 			err = open_file(x, i, O_CREAT | O_EXCL);
 	}
 	return err;
-}
-
-const char *cx_exec_dir(const struct cx_exec *x)
-{
-	return x->dir;
 }
 
 uint64_t cx_exec_compared(const struct cx_exec *x)

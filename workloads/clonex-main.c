@@ -149,18 +149,13 @@ static void say(void *arg, bool progress, const char *line)
 
 static void summary(const struct cx_config *c, const struct cx_stats *s)
 {
-	unsigned int i;
-
 	if (c->procs) {
 		cx_say(c, "%" PRIu64 " changes, %" PRIu64 " looks in %.1f s", s->changes, s->looks, s->seconds);
 		return;
 	}
 	cx_say(c, "%" PRIu64 " operations, %" PRIu64 " MiB compared in %.1f s: %.0f operations/s", s->ops, s->bytes >> 20, s->seconds,
 	       (double)s->ops / (s->seconds > 0 ? s->seconds : 1));
-	for (i = 0; i < CX_KINDS; i++)
-		if (s->by_kind[i])
-			printf("%s%s %" PRIu64, i ? ", " : "clonex: ", cx_kinds[i].name, s->by_kind[i]);
-	printf("\n");
+	cx_say_kinds(c, s);
 }
 
 int main(int argc, char **argv)

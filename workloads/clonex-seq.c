@@ -26,12 +26,17 @@ struct run {
 	unsigned int tries;		/* of each list in that search */
 };
 
-uint64_t cx_ms(void)
+static uint64_t now_ns(void)
 {
 	struct timespec ts;
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+uint64_t cx_ms(void)
+{
+	return now_ns() / 1000000;
 }
 
 static void say(const struct cx_config *c, bool progress, const char *fmt, va_list ap)
@@ -285,12 +290,13 @@ static void report(struct run *r, struct cx_op *ops, size_t n, uint64_t epoch, c
 
 /* --- runs ---------------------------------------------------------------------------------------------------------------- */
 
-static void count(struct run *r, const struct cx_op *op)
+static void count(struct run *r, const struct cx_op *op, uint64_t ns)
 {
 	uint64_t now;
 
 	r->s->ops++;
 	r->s->by_kind[op->kind]++;
+	r->s->ns_by_kind[op->kind] += ns;
 	if (r->s->ops % 64)
 		return;
 	now = cx_ms();
@@ -325,8 +331,9 @@ static void next_op(struct run *r, uint32_t first_nr, unsigned int i, struct cx_
 static int run_epoch(struct run *r, uint64_t epoch)
 {
 	uint32_t first_nr = (uint32_t)(epoch * r->c->epoch + 1);
-	unsigned int i;
 	int err = fresh(r);
+	unsigned int i;
+	uint64_t t0;
 
 	if (err) {
 		cx_say(r->c, "FAILED %s", r->bad.what);
@@ -334,6 +341,7 @@ static int run_epoch(struct run *r, uint64_t epoch)
 	}
 	for (i = 0; i < r->c->epoch; i++) {
 		next_op(r, first_nr, i, &r->ops[i]);
+		t0 = now_ns();
 		err = step(r, &r->ops[i]);
 		/* Out of the list, for the model to be the same when it is gone through again. */
 		if (err == CX_REFUSED)
@@ -342,7 +350,7 @@ static int run_epoch(struct run *r, uint64_t epoch)
 			report(r, r->ops, i + 1, epoch, "");
 			return err;
 		}
-		count(r, &r->ops[i]);
+		count(r, &r->ops[i], now_ns() - t0);
 	}
 	return 0;
 }
@@ -382,6 +390,18 @@ static int begin(struct run *r, const struct cx_config *c, struct cx_stats *s)
 	say_features(r);
 	r->start = r->said = cx_ms();
 	return 0;
+}
+
+void cx_say_kinds(const struct cx_config *c, const struct cx_stats *s)
+{
+	char line[CX_WHY] = "";
+	unsigned int i;
+
+	for (i = 0; i < CX_KINDS; i++)
+		if (s->by_kind[i])
+			snprintf(line + strlen(line), sizeof(line) - strlen(line), "%s%s %" PRIu64 " (%" PRIu64 " us)", line[0] ? ", " : "",
+				 cx_kinds[i].name, s->by_kind[i], s->ns_by_kind[i] / s->by_kind[i] / 1000);
+	cx_say(c, "%s", line);
 }
 
 static bool time_over(const struct run *r)

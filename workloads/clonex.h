@@ -163,7 +163,10 @@ int cx_exec_reset(struct cx_exec *x);
  * legal, and the model is as it was before.
  */
 int cx_exec_op(struct cx_exec *x, const struct cx_op *op, struct cx_failure *bad);
-const char *cx_exec_dir(const struct cx_exec *x);
+/* After this once, cx_guarded_copy() says false where memcpy() would end in SIGBUS. One thread of a process. */
+void cx_guard(void);
+bool cx_guarded_copy(void *dst, const void *src, size_t len);
+bool cx_put(const char *path, const char *text);
 /* Bytes compared so far. */
 uint64_t cx_exec_compared(const struct cx_exec *x);
 
@@ -188,7 +191,7 @@ struct cx_config {
 };
 
 struct cx_stats {
-	uint64_t ops, bytes, by_kind[CX_KINDS], looks, changes;
+	uint64_t ops, bytes, by_kind[CX_KINDS], ns_by_kind[CX_KINDS], looks, changes;
 	double seconds;
 	char why[CX_WHY];		/* what was wrong, in one line */
 };
@@ -201,6 +204,8 @@ int cx_replay(const struct cx_config *c, const char *path, struct cx_stats *s);
 int cx_concurrent(const struct cx_config *c, struct cx_stats *s);
 
 void cx_say(const struct cx_config *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* What a sequential run did, by kind: number, and time each in us. */
+void cx_say_kinds(const struct cx_config *c, const struct cx_stats *s);
 uint64_t cx_ms(void);
 
 #endif

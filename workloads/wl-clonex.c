@@ -21,13 +21,17 @@
 static void say(void *arg, bool progress, const char *line)
 {
 	struct wl_ctx *ctx = arg;
+	static unsigned int lines;
+	char key[32];
 
 	if (progress) {
 		wl_progress(ctx, 0, 0, line);
 		return;
 	}
 	fprintf(stderr, "clonex: %s\n", line);
-	wl_info(ctx, "clonex", "%s", line);
+	/* A key holds one value. */
+	snprintf(key, sizeof(key), "clonex-%03u", lines++);
+	wl_info(ctx, key, "%s", line);
 }
 
 /* A control group of its own, whose memory can be reclaimed. Without one that operation is left out. */
@@ -77,6 +81,8 @@ static int run(struct wl_ctx *ctx)
 	err = c.procs ? cx_concurrent(&c, &s) : cx_sequential(&c, &s);
 	if (err && err != -EUCLEAN)
 		return wl_fail(ctx, err, "clonex: %s", s.why[0] ? s.why : strerror(-err));
+	if (!c.procs)
+		cx_say_kinds(&c, &s);
 	wl_check(ctx, "clonex", !err, "%s", s.why);
 	wl_sample(ctx, "clonex_ops", (double)(s.ops + s.changes), "");
 	wl_sample(ctx, "clonex_looks", (double)s.looks, "");
