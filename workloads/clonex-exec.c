@@ -675,7 +675,7 @@ static int do_madvise(struct cx_exec *x, const struct cx_op *op)
 		[CX_MADV_DONTNEED] = MADV_DONTNEED, [CX_MADV_PAGEOUT] = MADV_PAGEOUT, [CX_MADV_COLD] = MADV_COLD,
 		[CX_MADV_POPULATE] = MADV_POPULATE_READ,
 	};
-	uint8_t *map = op->src ? x->f[op->file].priv : x->f[op->file].map;
+	uint8_t *map = op->at ? x->f[op->file].priv : x->f[op->file].map;
 
 	return madvise(map + op->off, op->len, advices[op->way]) ? call_failed(x, "madvise") : 0;
 }

@@ -241,7 +241,7 @@ static void make_file(const struct cx_model *m, struct cx_op *op, uint64_t *rnd)
 static void make_madvise(const struct cx_model *m, struct cx_op *op, uint64_t *rnd)
 {
 	make_blocks(m, op, rnd);
-	op->src = below(rnd, 2);
+	op->at = below(rnd, 2);
 	op->way = (uint8_t)below(rnd, CX_ADVICES);
 }
 
@@ -370,7 +370,7 @@ static bool valid_madvise(const struct cx_model *m, const struct cx_op *op)
 	if (op->way >= CX_ADVICES || (op->way == CX_MADV_POPULATE && !cx_has(m, CX_F_POPULATE)))
 		return false;
 	return valid_inside(m, op) && aligned(op->off) && aligned(op->len) &&
-	       (op->src ? m->f[op->file].pmapped : m->f[op->file].mapped);
+	       (op->at ? m->f[op->file].pmapped : m->f[op->file].mapped);
 }
 
 /* --- the table ----------------------------------------------------------------------------------------------------------- */

@@ -253,7 +253,7 @@ static void apply_remount(struct cx_model *m, const struct cx_op *op)
 /* Dropping a private mapping's pages brings the file's bytes back. */
 static void apply_madvise(struct cx_model *m, const struct cx_op *op)
 {
-	if (op->src && op->way == CX_MADV_DONTNEED)
+	if (op->at && op->way == CX_MADV_DONTNEED)
 		drop_cow(&m->f[op->file], op->off / CX_BLOCK, (op->off + op->len) / CX_BLOCK);
 }
 

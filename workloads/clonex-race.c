@@ -75,6 +75,7 @@ struct proc {
 	const struct cx_config *c;
 	struct shared *sh;
 	unsigned int me, live, snaps;	/* live, snaps: files of each process */
+	bool child;
 	unsigned int blocks;
 	uint64_t features, rnd;
 	char dir[400];
@@ -87,8 +88,8 @@ struct proc {
 	uint32_t seen[MAX_FILES][MAX_BLOCKS][2];
 };
 
-static void fail(struct proc *p, const char *fmt, ...) __attribute__((noreturn, format(printf, 2, 3)));
-static void fail(struct proc *p, const char *fmt, ...)
+static void give_up(struct proc *p, const char *fmt, ...) __attribute__((noreturn, format(printf, 2, 3)));
+static void give_up(struct proc *p, const char *fmt, ...)
 {
 	uint32_t none = 0;
 	va_list ap;
@@ -99,7 +100,9 @@ static void fail(struct proc *p, const char *fmt, ...)
 		va_start(ap, fmt);
 		vsnprintf(p->sh->why + n, sizeof(p->sh->why) - (size_t)n, fmt, ap);
 		va_end(ap);
-		fprintf(stderr, "clonex: %s\n", p->sh->why);
+		/* Before there are processes nobody reads it. */
+		if (!p->child)
+			fprintf(stderr, "clonex: %s\n", p->sh->why);
 	}
 	__atomic_store_n(&p->sh->stop, 1, __ATOMIC_SEQ_CST);
 	_exit(1);
@@ -108,10 +111,10 @@ static void fail(struct proc *p, const char *fmt, ...)
 #define DO(p, call)								\
 	do {									\
 		if ((call) < 0)							\
-			fail(p, "%s: %s", #call, strerror(errno));		\
+			give_up(p, "%s: %s", #call, strerror(errno));		\
 	} while (0)
 
-static uint32_t below(struct proc *p, uint32_t n)
+static uint32_t pick(struct proc *p, uint32_t n)
 {
 	return n ? (uint32_t)(cx_rand(&p->rnd) % n) : 0;
 }
@@ -123,7 +126,7 @@ static bool has(const struct proc *p, enum cx_feature f)
 
 /* --- words --------------------------------------------------------------------------------------------------------------- */
 
-static uint64_t word_of(unsigned int file, unsigned int block, uint32_t version)
+static uint64_t live_word(unsigned int file, unsigned int block, uint32_t version)
 {
 	return MAGIC << 48 | (uint64_t)(file & 0xff) << 40 | (uint64_t)(block & 0xffff) << 24 |
 	       (uint64_t)((file * 7 + block * 13) & 0xffff) << 8 | (version & 0xff);
@@ -131,7 +134,7 @@ static uint64_t word_of(unsigned int file, unsigned int block, uint32_t version)
 
 static uint64_t content(unsigned int file, unsigned int block, uint32_t version)
 {
-	return version % ZERO_EVERY ? word_of(file, block, version) : 0;
+	return version % ZERO_EVERY ? live_word(file, block, version) : 0;
 }
 
 static void fill(uint8_t *dst, uint64_t w)
@@ -149,7 +152,7 @@ static const char *text_of(uint64_t w, char dst[80])
 
 	if (!w)
 		strcpy(dst, "zeroes");
-	else if (w != word_of(file, block, version))
+	else if (w != live_word(file, block, version))
 		snprintf(dst, 80, "%016" PRIx64, w);
 	else
 		snprintf(dst, 80, "file %u block %u version %u (modulo 256)", file, block, version);
@@ -162,7 +165,7 @@ static const char *text_of(uint64_t w, char dst[80])
  */
 static bool legal(unsigned int file, unsigned int block, uint64_t w, uint32_t lo, uint32_t hi, uint32_t from, uint32_t *v)
 {
-	uint64_t base = word_of(file, block, 0);
+	uint64_t base = live_word(file, block, 0);
 	bool found = false, zero = false;
 	unsigned int i;
 	uint32_t k;
@@ -219,20 +222,20 @@ static bool look(struct proc *p, struct pfile *f, enum look_way way, uint32_t of
 	case LOOK_NEWPMAP:
 		map = mmap(NULL, CX_BLOCK, PROT_READ, way == LOOK_NEWMAP ? MAP_SHARED : MAP_PRIVATE, f->fd, from);
 		if (map == MAP_FAILED)
-			fail(p, "mmap: %s", strerror(errno));
+			give_up(p, "mmap: %s", strerror(errno));
 		ok = cx_guarded_copy(p->buf, map + (off - from), len);
 		munmap(map, CX_BLOCK);
 		return ok;
 	case LOOK_SPLICE:
 		n = splice(f->fd, &at, p->pipe[1], NULL, len, 0);
 		if (n > 0 && read(p->pipe[0], p->buf, (size_t)n) != n)
-			fail(p, "read from a pipe: %s", strerror(errno));
+			give_up(p, "read from a pipe: %s", strerror(errno));
 		break;
 	case LOOK_SENDFILE:
 		DO(p, lseek(p->sink, 0, SEEK_SET));
 		n = sendfile(p->sink, f->fd, &at, len);
 		if (n > 0 && pread(p->sink, p->buf, (size_t)n, 0) != n)
-			fail(p, "read of a memfd: %s", strerror(errno));
+			give_up(p, "read of a memfd: %s", strerror(errno));
 		break;
 	case LOOK_LONG:
 		n = pread(f->fd, p->buf, total, 0);
@@ -253,13 +256,13 @@ static bool look(struct proc *p, struct pfile *f, enum look_way way, uint32_t of
 		break;
 	}
 	if (n < 0)
-		fail(p, "%s: %s", look_names[way], strerror(errno));
+		give_up(p, "%s: %s", look_names[way], strerror(errno));
 	return n == (ssize_t)len;
 }
 
 static enum look_way pick_way(struct proc *p)
 {
-	enum look_way way = below(p, LOOK_WAYS);
+	enum look_way way = pick(p, LOOK_WAYS);
 
 	return way == LOOK_DIRECT && !has(p, CX_F_DIRECT) ? LOOK_READ : way;
 }
@@ -272,8 +275,8 @@ static void looked(struct proc *p)
 static void look_live(struct proc *p)
 {
 	static const unsigned int slots[] = { 0, WORDS - 1 };
-	unsigned int file = below(p, p->live * p->c->procs), b = below(p, p->blocks), slot = below(p, 3);
-	unsigned int word = slot < 2 ? slots[slot] : below(p, WORDS);
+	unsigned int file = pick(p, p->live * p->c->procs), b = pick(p, p->blocks), slot = pick(p, 3);
+	unsigned int word = slot < 2 ? slots[slot] : pick(p, WORDS);
 	struct live *l = &p->sh->live[file];
 	enum look_way way = pick_way(p);
 	uint32_t lo, hi, v, from, seen = 0;
@@ -291,13 +294,13 @@ static void look_live(struct proc *p)
 	looked(p);
 	/* The end of a file that is being cut and grown again: zeroes that are on the way. */
 	if (!there && lo == hi)
-		fail(p, "live file %u block %u by %s: behind the end, at version %u", file, b, look_names[way], lo);
+		give_up(p, "live file %u block %u by %s: behind the end, at version %u", file, b, look_names[way], lo);
 	from = seen > lo ? seen : lo;
 	if (!legal(file, b, w, lo, hi, from, &v))
-		fail(p, "live file %u block %u word %u by %s: seen %s; it was at version %u before the look and at %u after it (%016" PRIx64
+		give_up(p, "live file %u block %u word %u by %s: seen %s; it was at version %u before the look and at %u after it (%016" PRIx64
 		     " is the latter)", file, b, word, look_names[way], text_of(w, text), lo, hi, content(file, b, hi));
 	if (v > hi)
-		fail(p, "live file %u block %u word %u by %s: went back to %s, after version %u was seen; versions %u to %u", file, b, word,
+		give_up(p, "live file %u block %u word %u by %s: went back to %s, after version %u was seen; versions %u to %u", file, b, word,
 		     look_names[way], text_of(w, text), seen, lo, hi);
 	if (slot < 2 && way != LOOK_DIRECT && there && hi - lo <= WINDOW && content(file, b, v) == w)
 		p->seen[file][b][slot] = v;
@@ -305,7 +308,7 @@ static void look_live(struct proc *p)
 
 static void look_snap(struct proc *p)
 {
-	unsigned int s = below(p, p->snaps * p->c->procs), b = below(p, p->blocks);
+	unsigned int s = pick(p, p->snaps * p->c->procs), b = pick(p, p->blocks);
 	struct snap *snap = &p->sh->snap[s];
 	enum look_way way = pick_way(p);
 	uint32_t gen = __atomic_load_n(&snap->gen, __ATOMIC_SEQ_CST);
@@ -320,17 +323,17 @@ static void look_snap(struct proc *p)
 		return;
 	looked(p);
 	if (!there)
-		fail(p, "snapshot %u block %u by %s: behind the end, and nobody has changed it", s, b, look_names[way]);
+		give_up(p, "snapshot %u block %u by %s: behind the end, and nobody has changed it", s, b, look_names[way]);
 	if (fnv(FNV_BASIS, p->buf, CX_BLOCK) == want)
 		return;
 	memcpy(&first, p->buf, 8);
-	fail(p, "snapshot %u block %u by %s: changed, and not by its owner: begins with %s; state %u", s, b, look_names[way],
+	give_up(p, "snapshot %u block %u by %s: changed, and not by its owner: begins with %s; state %u", s, b, look_names[way],
 	     text_of(first, text), gen / 2);
 }
 
 /* --- changing live files ------------------------------------------------------------------------------------------------- */
 
-struct change {
+struct edit {
 	unsigned int file, from, to;	/* blocks [from, to) */
 	uint32_t version[MAX_BLOCKS];
 };
@@ -351,7 +354,7 @@ static uint32_t over_zero(uint32_t v)
 }
 
 /* Says which versions come. */
-static void change_begin(struct proc *p, struct change *c, uint32_t (*next)(uint32_t v))
+static void edit_begin(struct proc *p, struct edit *c, uint32_t (*next)(uint32_t v))
 {
 	struct live *l = &p->sh->live[c->file];
 	unsigned int b;
@@ -362,7 +365,7 @@ static void change_begin(struct proc *p, struct change *c, uint32_t (*next)(uint
 	}
 }
 
-static void change_end(struct proc *p, const struct change *c)
+static void edit_end(struct proc *p, const struct edit *c)
 {
 	struct live *l = &p->sh->live[c->file];
 	unsigned int b;
@@ -373,7 +376,7 @@ static void change_end(struct proc *p, const struct change *c)
 }
 
 /* The blocks as they are to become, at p->buf. */
-static void fill_change(struct proc *p, const struct change *c)
+static void fill_edit(struct proc *p, const struct edit *c)
 {
 	unsigned int b;
 
@@ -381,85 +384,85 @@ static void fill_change(struct proc *p, const struct change *c)
 		fill(p->buf + (b - c->from) * CX_BLOCK, content(c->file, b, c->version[b]));
 }
 
-static uint32_t change_bytes(const struct change *c)
+static uint32_t edit_bytes(const struct edit *c)
 {
 	return (c->to - c->from) * CX_BLOCK;
 }
 
-static void put_all(struct proc *p, int fd, const struct change *c)
+static void put_all(struct proc *p, int fd, const struct edit *c)
 {
-	if (pwrite(fd, p->buf, change_bytes(c), (off_t)c->from * CX_BLOCK) != (ssize_t)change_bytes(c))
-		fail(p, "write: %s", strerror(errno));
+	if (pwrite(fd, p->buf, edit_bytes(c), (off_t)c->from * CX_BLOCK) != (ssize_t)edit_bytes(c))
+		give_up(p, "write: %s", strerror(errno));
 }
 
-static void step_write(struct proc *p, struct change *c)
+static void step_write(struct proc *p, struct edit *c)
 {
-	change_begin(p, c, next_data);
-	fill_change(p, c);
+	edit_begin(p, c, next_data);
+	fill_edit(p, c);
 	put_all(p, p->f[c->file].fd, c);
 }
 
-static void step_direct(struct proc *p, struct change *c)
+static void step_direct(struct proc *p, struct edit *c)
 {
-	change_begin(p, c, next_data);
-	fill_change(p, c);
+	edit_begin(p, c, next_data);
+	fill_edit(p, c);
 	put_all(p, p->f[c->file].dfd, c);
 }
 
-static void step_store(struct proc *p, struct change *c)
+static void step_store(struct proc *p, struct edit *c)
 {
 	uint64_t *to = (uint64_t *)(void *)(p->f[c->file].map + c->from * CX_BLOCK);
 	uint32_t i;
 
-	change_begin(p, c, next_data);
-	fill_change(p, c);
-	for (i = 0; i < change_bytes(c) / 8; i++)
+	edit_begin(p, c, next_data);
+	fill_edit(p, c);
+	for (i = 0; i < edit_bytes(c) / 8; i++)
 		__atomic_store_n(to + i, ((const uint64_t *)(const void *)p->buf)[i], __ATOMIC_RELAXED);
 }
 
-static void step_clone(struct proc *p, struct change *c)
+static void step_clone(struct proc *p, struct edit *c)
 {
-	struct file_clone_range r = { .src_fd = p->staging, .src_offset = (uint64_t)c->from * CX_BLOCK, .src_length = change_bytes(c),
+	struct file_clone_range r = { .src_fd = p->staging, .src_offset = (uint64_t)c->from * CX_BLOCK, .src_length = edit_bytes(c),
 				      .dest_offset = (uint64_t)c->from * CX_BLOCK };
 
-	change_begin(p, c, over_zero);
-	fill_change(p, c);
+	edit_begin(p, c, over_zero);
+	fill_edit(p, c);
 	put_all(p, p->staging, c);
 	DO(p, ioctl(p->f[c->file].fd, FICLONERANGE, &r));
 }
 
-static void step_punch(struct proc *p, struct change *c)
+static void step_punch(struct proc *p, struct edit *c)
 {
-	change_begin(p, c, next_zero);
-	DO(p, fallocate(p->f[c->file].fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)c->from * CX_BLOCK, change_bytes(c)));
+	edit_begin(p, c, next_zero);
+	DO(p, fallocate(p->f[c->file].fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)c->from * CX_BLOCK, edit_bytes(c)));
 }
 
-static void step_zero(struct proc *p, struct change *c)
+static void step_zero(struct proc *p, struct edit *c)
 {
-	change_begin(p, c, next_zero);
-	DO(p, fallocate(p->f[c->file].fd, FALLOC_FL_ZERO_RANGE, (off_t)c->from * CX_BLOCK, change_bytes(c)));
+	edit_begin(p, c, next_zero);
+	DO(p, fallocate(p->f[c->file].fd, FALLOC_FL_ZERO_RANGE, (off_t)c->from * CX_BLOCK, edit_bytes(c)));
 }
 
-static void step_trunc(struct proc *p, struct change *c)
+static void step_trunc(struct proc *p, struct edit *c)
 {
 	c->to = p->blocks;
-	change_begin(p, c, next_zero);
+	edit_begin(p, c, next_zero);
 	DO(p, ftruncate(p->f[c->file].fd, (off_t)c->from * CX_BLOCK));
 	DO(p, ftruncate(p->f[c->file].fd, (off_t)p->blocks * CX_BLOCK));
 }
 
 /* Same bytes, other blocks. */
-static void step_unshare(struct proc *p, struct change *c)
+static void step_unshare(struct proc *p, struct edit *c)
 {
 	unsigned int b;
 
 	for (b = c->from; b < c->to; b++)
 		c->version[b] = p->sh->live[c->file].done[b];
-	DO(p, fallocate(p->f[c->file].fd, FALLOC_FL_UNSHARE_RANGE, (off_t)c->from * CX_BLOCK, change_bytes(c)));
+	DO(p, fallocate(p->f[c->file].fd, FALLOC_FL_UNSHARE_RANGE, (off_t)c->from * CX_BLOCK, edit_bytes(c)));
 }
 
 static const struct step {
-	void (*fn)(struct proc *p, struct change *c);
+	void (*fn)(struct proc *p, struct edit *c);
 	enum cx_feature needs;
 	unsigned int weight;
 } steps[] = {
@@ -475,28 +478,28 @@ static const struct step {
 
 static unsigned int own_live(struct proc *p)
 {
-	return p->me * p->live + below(p, p->live);
+	return p->me * p->live + pick(p, p->live);
 }
 
 static void change_live(struct proc *p)
 {
-	struct change c = { .file = own_live(p) };
+	struct edit c = { .file = own_live(p) };
 	const struct step *s;
 	unsigned int total = 0, r;
 
 	for (s = steps; s < steps + sizeof(steps) / sizeof(steps[0]); s++)
 		total += s->weight;
-	r = below(p, total);
+	r = pick(p, total);
 	for (s = steps; r >= s->weight; s++)
 		r -= s->weight;
 	if (s->needs != CX_F_ALWAYS && !has(p, s->needs))
 		return;
-	c.from = below(p, p->blocks);
-	c.to = c.from + 1 + below(p, below(p, 4) ? 3 : p->blocks);
+	c.from = pick(p, p->blocks);
+	c.to = c.from + 1 + pick(p, pick(p, 4) ? 3 : p->blocks);
 	if (c.to > p->blocks)
 		c.to = p->blocks;
 	s->fn(p, &c);
-	change_end(p, &c);
+	edit_end(p, &c);
 }
 
 /* --- snapshots ----------------------------------------------------------------------------------------------------------- */
@@ -513,7 +516,7 @@ static void snap_end(struct proc *p, unsigned int s, unsigned int from, unsigned
 	unsigned int b;
 
 	if (pread(p->f[MAX_FILES + s].fd, p->buf, (to - from) * CX_BLOCK, (off_t)from * CX_BLOCK) != (ssize_t)((to - from) * CX_BLOCK))
-		fail(p, "snapshot %u: short read: %s", s, strerror(errno));
+		give_up(p, "snapshot %u: short read: %s", s, strerror(errno));
 	for (b = from; b < to; b++)
 		__atomic_store_n(&snap->hash[b], fnv(FNV_BASIS, p->buf + (b - from) * CX_BLOCK, CX_BLOCK), __ATOMIC_SEQ_CST);
 	__atomic_add_fetch(&snap->gen, 1, __ATOMIC_SEQ_CST);
@@ -529,14 +532,14 @@ static bool clone_blocks(struct proc *p, int dst, int src, unsigned int to, unsi
 	if (!ioctl(dst, FICLONERANGE, &r))
 		return true;
 	if (errno != EINVAL)
-		fail(p, "FICLONERANGE: %s", strerror(errno));
+		give_up(p, "FICLONERANGE: %s", strerror(errno));
 	return false;
 }
 
 /* Of blocks [from, from + n) of a live file, which goes on changing. */
 static void snap_live(struct proc *p, unsigned int s, unsigned int to, unsigned int from, unsigned int n)
 {
-	unsigned int file = below(p, p->live * p->c->procs), b, i;
+	unsigned int file = pick(p, p->live * p->c->procs), b, i;
 	uint32_t lo[MAX_BLOCKS], hi[MAX_BLOCKS], v;
 	struct live *l = &p->sh->live[file];
 	struct pfile *f = &p->f[MAX_FILES + s];
@@ -552,13 +555,13 @@ static void snap_live(struct proc *p, unsigned int s, unsigned int to, unsigned 
 		enum look_way way = pick_way(p);
 
 		if (!look(p, f, way, (to + b) * CX_BLOCK, CX_BLOCK))
-			fail(p, "snapshot %u block %u by %s: behind the end after it was cloned", s, to + b, look_names[way]);
+			give_up(p, "snapshot %u block %u by %s: behind the end after it was cloned", s, to + b, look_names[way]);
 		for (i = 0; i < WORDS; i++) {
 			uint64_t w;
 
 			memcpy(&w, p->buf + i * 8, 8);
 			if (!legal(file, from + b, w, lo[b], hi[b], lo[b], &v))
-				fail(p, "snapshot %u block %u, cloned from live file %u block %u, by %s: word %u is %s; the source was at version "
+				give_up(p, "snapshot %u block %u, cloned from live file %u block %u, by %s: word %u is %s; the source was at version "
 				     "%u before and at %u after", s, to + b, file, from + b, look_names[way], i, text_of(w, text), lo[b], hi[b]);
 		}
 	}
@@ -567,7 +570,7 @@ static void snap_live(struct proc *p, unsigned int s, unsigned int to, unsigned 
 /* Of another snapshot; exactly that if it was not changed meanwhile. */
 static void snap_snap(struct proc *p, unsigned int s, unsigned int to, unsigned int from, unsigned int n)
 {
-	unsigned int src = below(p, p->snaps * p->c->procs), b;
+	unsigned int src = pick(p, p->snaps * p->c->procs), b;
 	struct snap *other = &p->sh->snap[src];
 	struct pfile *f = &p->f[MAX_FILES + s];
 	uint64_t want[MAX_BLOCKS];
@@ -579,14 +582,14 @@ static void snap_snap(struct proc *p, unsigned int s, unsigned int to, unsigned 
 	for (b = 0; b < n; b++)
 		want[b] = __atomic_load_n(&other->hash[from + b], __ATOMIC_SEQ_CST);
 	if (!clone_blocks(p, f->fd, p->f[MAX_FILES + src].fd, to, from, n))
-		fail(p, "FICLONERANGE between two snapshots: %s", strerror(errno));
+		give_up(p, "FICLONERANGE between two snapshots: %s", strerror(errno));
 	if ((gen & 1) || __atomic_load_n(&other->gen, __ATOMIC_SEQ_CST) != gen)
 		return;
 	for (b = 0; b < n; b++) {
 		enum look_way way = pick_way(p);
 
 		if (!look(p, f, way, (to + b) * CX_BLOCK, CX_BLOCK) || fnv(FNV_BASIS, p->buf, CX_BLOCK) != want[b])
-			fail(p, "snapshot %u block %u, cloned from snapshot %u block %u, by %s: differs", s, to + b, src, from + b,
+			give_up(p, "snapshot %u block %u, cloned from snapshot %u block %u, by %s: differs", s, to + b, src, from + b,
 			     look_names[way]);
 	}
 }
@@ -600,21 +603,21 @@ static void snap_write(struct proc *p, unsigned int s, unsigned int to, unsigned
 
 	(void)from;
 	for (b = 0; b < n; b++)
-		fill(p->buf + b * CX_BLOCK, word_of(ID_SNAP + s, to + b, salt));
-	switch (below(p, 3)) {
+		fill(p->buf + b * CX_BLOCK, live_word(ID_SNAP + s, to + b, salt));
+	switch (pick(p, 3)) {
 	case 0:
 		memcpy(f->map + to * CX_BLOCK, p->buf, n * CX_BLOCK);
 		break;
 	case 1:
 		if (has(p, CX_F_DIRECT)) {
 			if (pwrite(f->dfd, p->buf, n * CX_BLOCK, (off_t)to * CX_BLOCK) != (ssize_t)(n * CX_BLOCK))
-				fail(p, "direct write: %s", strerror(errno));
+				give_up(p, "direct write: %s", strerror(errno));
 			break;
 		}
 		/* fall through */
 	default:
 		if (pwrite(f->fd, p->buf, n * CX_BLOCK, (off_t)to * CX_BLOCK) != (ssize_t)(n * CX_BLOCK))
-			fail(p, "write: %s", strerror(errno));
+			give_up(p, "write: %s", strerror(errno));
 	}
 	for (b = 0; b < n; b++) {
 		enum look_way way = pick_way(p);
@@ -623,8 +626,8 @@ static void snap_write(struct proc *p, unsigned int s, unsigned int to, unsigned
 
 		if (look(p, f, way, (to + b) * CX_BLOCK, 8))
 			memcpy(&first, p->buf, 8);
-		if (first != word_of(ID_SNAP + s, to + b, salt))
-			fail(p, "snapshot %u block %u by %s, after its owner has written it: %s", s, to + b, look_names[way], text_of(first, text));
+		if (first != live_word(ID_SNAP + s, to + b, salt))
+			give_up(p, "snapshot %u block %u by %s, after its owner has written it: %s", s, to + b, look_names[way], text_of(first, text));
 	}
 }
 
@@ -633,15 +636,15 @@ static void change_snap(struct proc *p)
 	static void (*const ways[])(struct proc *p, unsigned int s, unsigned int to, unsigned int from, unsigned int n) = {
 		snap_live, snap_live, snap_live, snap_snap, snap_snap, snap_write,
 	};
-	unsigned int s = p->me * p->snaps + below(p, p->snaps), n = 1 + below(p, below(p, 3) ? 4 : p->blocks), to, from, i;
+	unsigned int s = p->me * p->snaps + pick(p, p->snaps), n = 1 + pick(p, pick(p, 3) ? 4 : p->blocks), to, from, i;
 
 	if (!has(p, CX_F_CLONE))
 		return;
 	if (n > p->blocks)
 		n = p->blocks;
-	from = below(p, p->blocks - n + 1);
-	to = below(p, 2) ? from : below(p, p->blocks - n + 1);
-	i = below(p, sizeof(ways) / sizeof(ways[0]));
+	from = pick(p, p->blocks - n + 1);
+	to = pick(p, 2) ? from : pick(p, p->blocks - n + 1);
+	i = pick(p, sizeof(ways) / sizeof(ways[0]));
 	snap_begin(&p->sh->snap[s]);
 	ways[i](p, s, to, from, n);
 	snap_end(p, s, to, to + n);
@@ -652,20 +655,20 @@ static void change_snap(struct proc *p)
 /* Short-lived files, whose blocks were others' and will be. */
 static void tenant(struct proc *p)
 {
-	unsigned int n = 1 + below(p, p->blocks), b;
+	unsigned int n = 1 + pick(p, p->blocks), b;
 	char path[512];
 	int fd;
 
 	snprintf(path, sizeof(path), "%s/tenant%u", p->dir, p->me);
 	DO(p, fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
 	if (p->tenants++ % 3 == 2 && has(p, CX_F_CLONE)) {
-		clone_blocks(p, fd, p->f[below(p, p->live * p->c->procs)].fd, 0, 0, n);
+		clone_blocks(p, fd, p->f[pick(p, p->live * p->c->procs)].fd, 0, 0, n);
 	} else {
 		for (b = 0; b < n; b++)
-			fill(p->buf + b * CX_BLOCK, word_of(ID_TENANT + p->me % 6, b, p->tenants));
+			fill(p->buf + b * CX_BLOCK, live_word(ID_TENANT + p->me % 6, b, p->tenants));
 		if (pwrite(fd, p->buf, n * CX_BLOCK, 0) != (ssize_t)(n * CX_BLOCK))
-			fail(p, "write: %s", strerror(errno));
-		if (below(p, 2))
+			give_up(p, "write: %s", strerror(errno));
+		if (pick(p, 2))
 			DO(p, fdatasync(fd));
 	}
 	close(fd);
@@ -674,35 +677,35 @@ static void tenant(struct proc *p)
 
 static struct pfile *any_file(struct proc *p)
 {
-	return below(p, 2) ? &p->f[below(p, p->live * p->c->procs)] : &p->f[MAX_FILES + below(p, p->snaps * p->c->procs)];
+	return pick(p, 2) ? &p->f[pick(p, p->live * p->c->procs)] : &p->f[MAX_FILES + pick(p, p->snaps * p->c->procs)];
 }
 
-static void advise(struct proc *p)
+static void advise_any(struct proc *p)
 {
 	static const int advices[] = { MADV_DONTNEED, MADV_DONTNEED, MADV_PAGEOUT, MADV_COLD };
-	unsigned int from = below(p, p->blocks), n = 1 + below(p, p->blocks - from);
+	unsigned int from = pick(p, p->blocks), n = 1 + pick(p, p->blocks - from);
 	struct pfile *f = any_file(p);
 
-	if (below(p, 2))
+	if (pick(p, 2))
 		posix_fadvise(f->fd, (off_t)from * CX_BLOCK, (off_t)n * CX_BLOCK, POSIX_FADV_DONTNEED);
 	else
-		madvise((below(p, 2) ? f->map : f->priv) + from * CX_BLOCK, n * CX_BLOCK, advices[below(p, 4)]);
+		madvise((pick(p, 2) ? f->map : f->priv) + from * CX_BLOCK, n * CX_BLOCK, advices[pick(p, 4)]);
 }
 
 static void write_back(struct proc *p)
 {
 	struct pfile *f = any_file(p);
 
-	if (below(p, 4))
-		DO(p, sync_file_range(f->fd, 0, 0, SYNC_FILE_RANGE_WRITE | (below(p, 2) ? SYNC_FILE_RANGE_WAIT_AFTER : 0)));
+	if (pick(p, 4))
+		DO(p, sync_file_range(f->fd, 0, 0, SYNC_FILE_RANGE_WRITE | (pick(p, 2) ? SYNC_FILE_RANGE_WAIT_AFTER : 0)));
 	else
 		DO(p, fdatasync(f->fd));
 }
 
 static void machine(struct proc *p)
 {
-	if (has(p, CX_F_DROP) && below(p, 2))
-		cx_put("/proc/sys/vm/drop_caches", below(p, 4) ? "1" : "3");
+	if (has(p, CX_F_DROP) && pick(p, 2))
+		cx_put("/proc/sys/vm/drop_caches", pick(p, 4) ? "1" : "3");
 	else if (has(p, CX_F_COMPACT))
 		cx_put("/proc/sys/vm/compact_memory", "1");
 }
@@ -711,7 +714,7 @@ static const struct {
 	void (*fn)(struct proc *p);
 	unsigned int weight;
 } actions[] = {
-	{ look_live, 1000 }, { look_snap, 400 }, { change_live, 200 }, { change_snap, 60 }, { advise, 60 }, { write_back, 30 },
+	{ look_live, 1000 }, { look_snap, 400 }, { change_live, 200 }, { change_snap, 60 }, { advise_any, 60 }, { write_back, 30 },
 	{ tenant, 15 }, { machine, 1 },
 };
 
@@ -731,7 +734,7 @@ static void open_one(struct proc *p, struct pfile *f, const char *kind, unsigned
 	f->map = mmap(NULL, p->blocks * CX_BLOCK, PROT_READ | PROT_WRITE, MAP_SHARED, f->fd, 0);
 	f->priv = mmap(NULL, p->blocks * CX_BLOCK, PROT_READ, MAP_PRIVATE, f->fd, 0);
 	if (f->map == MAP_FAILED || f->priv == MAP_FAILED)
-		fail(p, "mmap: %s", strerror(errno));
+		give_up(p, "mmap: %s", strerror(errno));
 }
 
 static void close_one(struct pfile *f)
@@ -746,11 +749,12 @@ static void run_process(struct proc *p)
 	unsigned int i, total = 0, r;
 	char path[512];
 
+	p->child = true;
 	p->rnd = p->c->seed * 1000003 + p->me;
 	cx_guard();
 	p->buf = aligned_alloc(CX_BLOCK, p->blocks * CX_BLOCK);
 	if (!p->buf)
-		fail(p, "no memory for a buffer");
+		give_up(p, "no memory for a buffer");
 	DO(p, pipe2(p->pipe, O_CLOEXEC));
 	DO(p, p->sink = memfd_create("clonex", MFD_CLOEXEC));
 	for (i = 0; i < p->live * p->c->procs; i++)
@@ -762,7 +766,7 @@ static void run_process(struct proc *p)
 	for (i = 0; i < sizeof(actions) / sizeof(actions[0]); i++)
 		total += actions[i].weight;
 	while (!__atomic_load_n(&p->sh->stop, __ATOMIC_RELAXED)) {
-		r = below(p, total);
+		r = pick(p, total);
 		for (i = 0; r >= actions[i].weight; i++)
 			r -= actions[i].weight;
 		actions[i].fn(p);

@@ -11,7 +11,7 @@
 #include "clonex.h"
 
 #define PROGRESS_MS	5000u
-#define TRIES		3u		/* to see a failure again */
+#define REPEATS		3u		/* to see a failure again */
 #define HISTORY		12u		/* changes that are shown */
 #define LONGEST_LIST	150u		/* operations that are shown if they could not be made fewer */
 
@@ -254,20 +254,20 @@ static void shorten(struct run *r, struct cx_op *ops, size_t n)
 	if (!r->c->minimize)
 		return;
 	r->deadline = cx_ms() + r->c->minimize * 1000ull;
-	for (i = 0; i < TRIES; i++)
+	for (i = 0; i < REPEATS; i++)
 		again += !!run_list(r, ops, n, &at);
-	cx_say(r->c, "these %zu operations alone failed again in %u of %u runs", n, again, TRIES);
+	cx_say(r->c, "these %zu operations alone failed again in %u of %u runs", n, again, REPEATS);
 	if (!again) {
 		left = slice(ops, n, first.file);
 		cx_say(r->c, "the operations on file %u and on what it got bytes from:", first.file);
 		show(r, ops, left);
 		return;
 	}
-	r->tries = again == TRIES ? 1 : TRIES;
+	r->tries = again == REPEATS ? 1 : REPEATS;
 	left = cx_minimize(ops, n, still_fails, time_left, r);
 	cx_say(r->c, "%zu operations that fail%s:", left, cx_ms() < r->deadline ? "" : " (out of time for fewer)");
 	show(r, ops, left);
-	for (i = 0; i < TRIES * 4; i++)
+	for (i = 0; i < REPEATS * 4; i++)
 		if (run_list(r, ops, left, &at)) {
 			cx_say(r->c, "they fail with: %s", r->bad.what);
 			explain(r, ops, at + 1, &r->bad);

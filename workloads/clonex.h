@@ -92,10 +92,10 @@ enum cx_advice { CX_MADV_DONTNEED, CX_MADV_PAGEOUT, CX_MADV_COLD, CX_MADV_POPULA
 struct cx_op {
 	uint32_t nr;			/* stamps what it writes; from 1 on, ascending, unique in a run */
 	uint8_t kind, file;		/* file: the one that changes or is looked at */
-	uint8_t src;			/* the other file; madvise: 1 = the private mapping */
+	uint8_t src;			/* the other file */
 	uint8_t way;			/* read: enum cx_way; madvise: enum cx_advice; store: 1 = through a new mapping; map: 1 = private */
 	uint32_t off, len;		/* truncate: len is the size */
-	uint32_t at;			/* offset in src */
+	uint32_t at;			/* offset in src; madvise: 1 = the private mapping */
 };
 
 struct cx_kind_info {
