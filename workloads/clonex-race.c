@@ -714,7 +714,7 @@ static const struct {
 	void (*fn)(struct proc *p);
 	unsigned int weight;
 } actions[] = {
-	{ look_live, 1000 }, { look_snap, 400 }, { change_live, 200 }, { change_snap, 60 }, { advise_any, 60 }, { write_back, 30 },
+	{ look_live, 2000 }, { look_snap, 700 }, { change_live, 200 }, { change_snap, 60 }, { advise_any, 60 }, { write_back, 30 },
 	{ tenant, 15 }, { machine, 1 },
 };
 

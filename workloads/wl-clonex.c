@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,6 +48,30 @@ static void enter_cgroup(void)
 		close(fd);
 }
 
+/* Whether anything was shared at all: the kernel's counters since the file system was mounted the last time, if it has any. */
+static void say_counters(struct wl_ctx *ctx)
+{
+	char text[2048];
+	glob_t g;
+	ssize_t n;
+	int fd;
+
+	if (glob("/sys/kernel/debug/shcache/*/stats", 0, NULL, &g))
+		return;
+	fd = open(g.gl_pathv[0], O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	if (n > 0) {
+		text[n] = '\0';
+		for (n--; n >= 0; n--)
+			if (text[n] == '\n')
+				text[n] = text[n + 1] ? ';' : '\0';
+		wl_info(ctx, "shcache", "%s", text);
+	}
+	if (fd >= 0)
+		close(fd);
+	globfree(&g);
+}
+
 static int run(struct wl_ctx *ctx)
 {
 	struct cx_config c = {
@@ -79,6 +104,7 @@ static int run(struct wl_ctx *ctx)
 		return err;
 	enter_cgroup();
 	err = c.procs ? cx_concurrent(&c, &s) : cx_sequential(&c, &s);
+	say_counters(ctx);
 	if (err && err != -EUCLEAN)
 		return wl_fail(ctx, err, "clonex: %s", s.why[0] ? s.why : strerror(-err));
 	if (!c.procs)
