@@ -28,6 +28,9 @@
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ	22
 #endif
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE	23
+#endif
 #define DROP_CACHES	"/proc/sys/vm/drop_caches"
 #define COMPACT		"/proc/sys/vm/compact_memory"
 #define RECLAIM_BYTES	"16M"
@@ -536,6 +539,30 @@ static int do_copy(struct cx_exec *x, const struct cx_op *op)
 	return 0;
 }
 
+/*
+ * write(2) whose data are a mapped page of another file, read(2) into one: the kernel takes pages that are shared by way of their
+ * mapping, to read from and to write to.
+ */
+static int do_mapped(struct cx_exec *x, const struct cx_op *op)
+{
+	bool into = op->way == CX_READ_INTO || op->way == CX_DREAD_INTO, direct = op->way == CX_DWRITE_FROM || op->way == CX_DREAD_INTO;
+	struct xfile *mapped = &x->f[into ? op->file : op->src], *other = &x->f[into ? op->src : op->file];
+	uint32_t in_mapped = into ? op->off : op->at, in_other = into ? op->at : op->off;
+	uint32_t from = in_mapped - in_mapped % CX_BLOCK, size = page_up(in_mapped + op->len) - from;
+	int fd = direct ? other->dfd : other->fd;
+	uint8_t *map = mmap(NULL, size, into ? PROT_READ | PROT_WRITE : PROT_READ, into || op->nr % 2 ? MAP_SHARED : MAP_PRIVATE, mapped->fd, from);
+	uint8_t *at = map + (in_mapped - from);
+	ssize_t n;
+
+	if (map == MAP_FAILED)
+		return call_failed(x, "mmap");
+	n = into ? pread(fd, at, op->len, in_other) : pwrite(fd, at, op->len, in_other);
+	munmap(map, size);
+	if (n < 0)
+		return call_failed(x, into ? "read into a mapping" : "write from a mapping");
+	return n == (ssize_t)op->len ? 0 : failed(x, "%s a mapping: %zd bytes of %u", into ? "read into" : "write from", n, op->len);
+}
+
 static int do_exchange(struct cx_exec *x, const struct cx_op *op)
 {
 	struct xfs_exchange r = { .file1_fd = x->f[op->src].fd, .file1_offset = op->at, .file2_offset = op->off, .length = op->len };
@@ -673,7 +700,7 @@ static int do_madvise(struct cx_exec *x, const struct cx_op *op)
 {
 	static const int advices[CX_ADVICES] = {
 		[CX_MADV_DONTNEED] = MADV_DONTNEED, [CX_MADV_PAGEOUT] = MADV_PAGEOUT, [CX_MADV_COLD] = MADV_COLD,
-		[CX_MADV_POPULATE] = MADV_POPULATE_READ,
+		[CX_MADV_POPULATE] = MADV_POPULATE_READ, [CX_MADV_POPULATE_WRITE] = MADV_POPULATE_WRITE,
 	};
 	uint8_t *map = op->at ? x->f[op->file].priv : x->f[op->file].map;
 
@@ -761,7 +788,7 @@ static int (*const exec[CX_KINDS])(struct cx_exec *x, const struct cx_op *op) = 
 	[CX_UNMAP] = do_unmap, [CX_TRUNC] = do_trunc, [CX_ALLOC] = do_fallocate, [CX_ALLOC_KEEP] = do_fallocate, [CX_PUNCH] = do_fallocate,
 	[CX_ZERO] = do_fallocate, [CX_ZERO_KEEP] = do_fallocate, [CX_COLLAPSE] = do_fallocate, [CX_INSERT] = do_fallocate,
 	[CX_UNSHARE] = do_fallocate, [CX_CLONE] = do_clone, [CX_CLONERANGE] = do_clonerange, [CX_DEDUPE] = do_dedupe,
-	[CX_DEDUPE_SAME] = do_dedupe, [CX_COPY] = do_copy, [CX_EXCHANGE] = do_exchange, [CX_SWAPEXT] = do_swapext, [CX_FSYNC] = do_fsync,
+	[CX_DEDUPE_SAME] = do_dedupe, [CX_COPY] = do_copy, [CX_MAPPED] = do_mapped, [CX_EXCHANGE] = do_exchange, [CX_SWAPEXT] = do_swapext, [CX_FSYNC] = do_fsync,
 	[CX_FDATASYNC] = do_fdatasync, [CX_SYNCRANGE] = do_syncrange, [CX_SYNCFS] = do_syncfs, [CX_RECREATE] = do_recreate,
 	[CX_REOPEN] = do_reopen, [CX_SEEK] = do_seek, [CX_DONTNEED] = do_dontneed, [CX_WILLNEED] = do_willneed, [CX_MADVISE] = do_madvise,
 	[CX_DROP] = do_drop, [CX_COMPACT] = do_compact, [CX_RECLAIM] = do_reclaim, [CX_FREEZE] = do_freeze, [CX_REMOUNT] = do_remount,

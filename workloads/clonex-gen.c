@@ -226,6 +226,14 @@ static void make_copy(const struct cx_model *m, struct cx_op *op, uint64_t *rnd)
 	op->off = below(rnd, (m->cap - op->len) / 8 + 1) * 8 + op->at % 8;
 }
 
+static void make_mapped(const struct cx_model *m, struct cx_op *op, uint64_t *rnd)
+{
+	uint8_t way = (uint8_t)below(rnd, CX_MAPPED_WAYS);
+
+	(way == CX_WRITE_FROM ? make_copy : make_pair)(m, op, rnd);
+	op->way = way;
+}
+
 /* The whole of both. */
 static void make_swapext(const struct cx_model *m, struct cx_op *op, uint64_t *rnd)
 {
@@ -360,6 +368,18 @@ static bool valid_pair(const struct cx_model *m, const struct cx_op *op)
 	return two_ranges(m, op) && aligned(op->off) && aligned(op->at) && aligned(op->len) && valid_inside(m, op);
 }
 
+/* Never the same file: it would wait for itself. */
+static bool valid_mapped(const struct cx_model *m, const struct cx_op *op)
+{
+	bool direct = op->way == CX_DWRITE_FROM || op->way == CX_DREAD_INTO;
+
+	if (op->way >= CX_MAPPED_WAYS || op->file == op->src || !two_ranges(m, op) || (direct && !cx_has(m, CX_F_DIRECT)))
+		return false;
+	if (direct && (!aligned(op->off) || !aligned(op->at) || !aligned(op->len)))
+		return false;
+	return op->way == CX_WRITE_FROM || op->way == CX_DWRITE_FROM || valid_inside(m, op);
+}
+
 static bool valid_swapext(const struct cx_model *m, const struct cx_op *op)
 {
 	return op->file != op->src && !op->off && !op->at && op->len && op->len == m->f[op->file].size && op->len == m->f[op->src].size;
@@ -367,7 +387,10 @@ static bool valid_swapext(const struct cx_model *m, const struct cx_op *op)
 
 static bool valid_madvise(const struct cx_model *m, const struct cx_op *op)
 {
-	if (op->way >= CX_ADVICES || (op->way == CX_MADV_POPULATE && !cx_has(m, CX_F_POPULATE)))
+	if (op->way >= CX_ADVICES || (op->way >= CX_MADV_POPULATE && !cx_has(m, CX_F_POPULATE)))
+		return false;
+	/* That would be a private store. */
+	if (op->way == CX_MADV_POPULATE_WRITE && op->at)
 		return false;
 	return valid_inside(m, op) && aligned(op->off) && aligned(op->len) &&
 	       (op->at ? m->f[op->file].pmapped : m->f[op->file].mapped);
@@ -413,6 +436,7 @@ const struct cx_kind_info cx_kinds[CX_KINDS] = {
 	[CX_DEDUPE]	 = { "dedupe", 200, CX_F_DEDUPE, make_pair, valid_pair },
 	[CX_DEDUPE_SAME] = { "dedupe-same", 200, CX_F_DEDUPE, make_pair, valid_pair },
 	[CX_COPY]	 = { "copy", 200, CX_F_COPY, make_copy, two_ranges },
+	[CX_MAPPED]	 = { "copy-mapped", 400, CX_F_ALWAYS, make_mapped, valid_mapped },
 	[CX_EXCHANGE]	 = { "exchange", 200, CX_F_EXCHANGE, make_pair, valid_pair },
 	[CX_SWAPEXT]	 = { "swapext", 100, CX_F_SWAPEXT, make_swapext, valid_swapext },
 	[CX_FSYNC]	 = { "fsync", 120, CX_F_ALWAYS, make_file, valid_always },

@@ -261,7 +261,7 @@ static void (*const apply[CX_KINDS])(struct cx_model *m, const struct cx_op *op)
 	[CX_WRITE] = apply_write, [CX_DWRITE] = apply_write, [CX_UWRITE] = apply_write, [CX_STORE] = apply_write, [CX_PSTORE] = apply_pstore,
 	[CX_MAP] = apply_map, [CX_UNMAP] = apply_unmap, [CX_TRUNC] = apply_trunc, [CX_ALLOC] = apply_grow, [CX_PUNCH] = apply_zero_keep,
 	[CX_ZERO] = apply_zero, [CX_ZERO_KEEP] = apply_zero_keep, [CX_COLLAPSE] = apply_collapse, [CX_INSERT] = apply_insert,
-	[CX_CLONE] = apply_copy, [CX_CLONERANGE] = apply_copy, [CX_DEDUPE_SAME] = apply_copy, [CX_COPY] = apply_copy,
+	[CX_CLONE] = apply_copy, [CX_CLONERANGE] = apply_copy, [CX_DEDUPE_SAME] = apply_copy, [CX_COPY] = apply_copy, [CX_MAPPED] = apply_copy,
 	[CX_EXCHANGE] = apply_exchange, [CX_SWAPEXT] = apply_exchange, [CX_RECREATE] = apply_recreate, [CX_REOPEN] = apply_reopen,
 	[CX_MADVISE] = apply_madvise, [CX_REMOUNT] = apply_remount,
 };

@@ -75,7 +75,7 @@ enum cx_feature {
 enum cx_kind {
 	CX_WRITE, CX_DWRITE, CX_UWRITE, CX_STORE, CX_PSTORE, CX_READ, CX_MAP, CX_UNMAP,
 	CX_TRUNC, CX_ALLOC, CX_ALLOC_KEEP, CX_PUNCH, CX_ZERO, CX_ZERO_KEEP, CX_COLLAPSE, CX_INSERT, CX_UNSHARE,
-	CX_CLONE, CX_CLONERANGE, CX_DEDUPE, CX_DEDUPE_SAME, CX_COPY, CX_EXCHANGE, CX_SWAPEXT,
+	CX_CLONE, CX_CLONERANGE, CX_DEDUPE, CX_DEDUPE_SAME, CX_COPY, CX_MAPPED, CX_EXCHANGE, CX_SWAPEXT,
 	CX_FSYNC, CX_FDATASYNC, CX_SYNCRANGE, CX_SYNCFS, CX_RECREATE, CX_REOPEN, CX_SEEK,
 	CX_DONTNEED, CX_WILLNEED, CX_MADVISE, CX_DROP, CX_COMPACT, CX_RECLAIM, CX_FREEZE, CX_REMOUNT, CX_CHECK, CX_CORRUPT,
 	CX_KINDS
@@ -87,13 +87,16 @@ enum cx_way {
 	CX_BY_SENDFILE, CX_BY_DIRECT, CX_BY_URING, CX_WAYS
 };
 
-enum cx_advice { CX_MADV_DONTNEED, CX_MADV_PAGEOUT, CX_MADV_COLD, CX_MADV_POPULATE, CX_ADVICES };
+enum cx_advice { CX_MADV_DONTNEED, CX_MADV_PAGEOUT, CX_MADV_COLD, CX_MADV_POPULATE, CX_MADV_POPULATE_WRITE, CX_ADVICES };
+
+/* How src gets into file through a mapping of one of them (cx_op.way of CX_MAPPED). */
+enum cx_mapped { CX_WRITE_FROM, CX_READ_INTO, CX_DWRITE_FROM, CX_DREAD_INTO, CX_MAPPED_WAYS };
 
 struct cx_op {
 	uint32_t nr;			/* stamps what it writes; from 1 on, ascending, unique in a run */
 	uint8_t kind, file;		/* file: the one that changes or is looked at */
 	uint8_t src;			/* the other file */
-	uint8_t way;			/* read: enum cx_way; madvise: enum cx_advice; store: 1 = through a new mapping; map: 1 = private */
+	uint8_t way;			/* read: enum cx_way; madvise: enum cx_advice; mapped: enum cx_mapped; store: 1 = through a new mapping; map: 1 = private */
 	uint32_t off, len;		/* truncate: len is the size */
 	uint32_t at;			/* offset in src; madvise: 1 = the private mapping */
 };

@@ -7,10 +7,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "clonex.h"
@@ -18,6 +20,8 @@
 #include "workload.h"
 
 #define CGROUP	"/sys/fs/cgroup/clonex"
+#define DELAYS	"/sys/module/shcache/parameters/delay_*"
+#define DELAY_MS 1500u		/* how long each of them is on */
 
 static void say(void *arg, bool progress, const char *line)
 {
@@ -46,6 +50,46 @@ static void enter_cgroup(void)
 		fprintf(stderr, "clonex: cannot enter %s: %s\n", CGROUP, strerror(errno));
 	if (fd >= 0)
 		close(fd);
+}
+
+/* A process that switches on what delays the kernel can inject, one after the other. 0: none. */
+static pid_t start_delays(struct wl_ctx *ctx, const char *ms)
+{
+	pid_t pid;
+	glob_t g;
+	size_t i;
+
+	if (!strcmp(ms, "0"))
+		return 0;
+	if (glob(DELAYS, 0, NULL, &g)) {
+		wl_info(ctx, "delays", "this kernel injects none");
+		return 0;
+	}
+	wl_info(ctx, "delays", "%zu of %s ms", g.gl_pathc, ms);
+	pid = fork();
+	for (i = 0; !pid; i = (i + 1) % g.gl_pathc) {
+		cx_put(g.gl_pathv[i], ms);
+		usleep(DELAY_MS * 1000);
+		cx_put(g.gl_pathv[i], "0");
+	}
+	globfree(&g);
+	return pid > 0 ? pid : 0;
+}
+
+static void end_delays(pid_t pid)
+{
+	glob_t g;
+	size_t i;
+
+	if (!pid)
+		return;
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	if (glob(DELAYS, 0, NULL, &g))
+		return;
+	for (i = 0; i < g.gl_pathc; i++)
+		cx_put(g.gl_pathv[i], "0");
+	globfree(&g);
 }
 
 /* Whether anything was shared at all: the kernel's counters since the file system was mounted the last time, if it has any. */
@@ -90,6 +134,7 @@ static int run(struct wl_ctx *ctx)
 	};
 	static struct cx_stats s;
 	struct tree *t;
+	pid_t delays;
 	int err;
 
 	c.seed = wl_u64(ctx, "seed");
@@ -103,7 +148,9 @@ static int run(struct wl_ctx *ctx)
 	if (err)
 		return err;
 	enter_cgroup();
+	delays = start_delays(ctx, wl_str(ctx, "delay"));
 	err = c.procs ? cx_concurrent(&c, &s) : cx_sequential(&c, &s);
+	end_delays(delays);
 	say_counters(ctx);
 	if (err && err != -EUCLEAN)
 		return wl_fail(ctx, err, "clonex: %s", s.why[0] ? s.why : strerror(-err));
@@ -129,6 +176,7 @@ static const struct wl_param params[] = {
 	{ "epoch_ops", "2000", "operations between two fresh starts" },
 	{ "minimize", "60", "how long a shorter failing list is looked for, s" },
 	{ "without", "", "what is not to be used: names as in clonex --help" },
+	{ "delay", "0", "ms; not 0: each delay that the kernel can inject is on for a while, one after the other" },
 	{ "corrupt", "0", "changes a byte behind the model's back as that operation of each epoch" },
 	{ NULL, NULL, NULL }
 };

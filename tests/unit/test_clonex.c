@@ -178,6 +178,8 @@ static void test_model_two_files(void **state)
 	assert_true(m.f[2].size == 6 * B + 7 && zero(&m, 2, 0, 4 * B) && is(&m, 2, 4 * B, 2 * B + 7, 1, 0, B));
 	do_op(&m, (struct cx_op){ .kind = CX_COPY, .file = 2, .src = 0, .off = 8, .at = 16, .len = 100 });
 	assert_true(is(&m, 2, 8, 100, 3, 0, 16) && zero(&m, 2, 108, 100));
+	do_op(&m, (struct cx_op){ .kind = CX_MAPPED, .way = CX_DREAD_INTO, .file = 2, .src = 0, .off = B, .len = B });
+	assert_true(is(&m, 2, B, B, 3, 0, 0));
 	do_op(&m, (struct cx_op){ .kind = CX_DEDUPE, .file = 1, .src = 0, .len = B });
 	assert_true(is(&m, 1, 0, B, 1, 0, 0));
 	do_op(&m, (struct cx_op){ .kind = CX_DEDUPE_SAME, .file = 1, .src = 0, .len = B });
@@ -241,6 +243,9 @@ static void test_valid(void **state)
 		{ .kind = CX_CLONERANGE, .file = 0, .src = 0, .off = B, .at = 0, .len = 2 * B },
 		{ .kind = CX_EXCHANGE, .file = 1, .src = 0, .off = 2 * B, .len = B },
 		{ .kind = CX_SWAPEXT, .file = 1, .src = 0, .len = B },
+		{ .kind = CX_MAPPED, .way = CX_READ_INTO, .file = 1, .src = 0, .off = B, .len = B },
+		{ .kind = CX_MAPPED, .way = CX_DWRITE_FROM, .file = 1, .src = 0, .off = 1, .len = B },
+		{ .kind = CX_MAPPED, .file = 1, .src = 1, .at = B, .len = 1 },
 		{ .kind = CX_UNMAP },
 		{ .kind = CX_KINDS },
 	};
