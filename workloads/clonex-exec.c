@@ -92,8 +92,8 @@ static uint64_t word_at(const uint8_t *p, uint32_t at, uint32_t from, uint32_t e
 }
 
 /* seen, want: the bytes [off, off + len) of a file. */
-static int compare(struct cx_exec *x, unsigned int file, const uint8_t *seen, const uint8_t *want, uint32_t off, uint32_t len, const char *how,
-		   bool priv)
+static int compare(struct cx_exec *x, unsigned int file, const uint8_t *seen, const uint8_t *want, uint32_t off, uint32_t len,
+		   const char *how, bool priv)
 {
 	uint32_t i, at = 0, wrong = 0, last = 0;
 
@@ -119,8 +119,8 @@ static int compare(struct cx_exec *x, unsigned int file, const uint8_t *seen, co
 
 /* --- mappings ------------------------------------------------------------------------------------------------------------ */
 
-static sigjmp_buf bus_jmp;
-static volatile sig_atomic_t bus_armed;
+static __thread sigjmp_buf bus_jmp;
+static __thread volatile sig_atomic_t bus_armed;
 
 static void on_bus(int sig)
 {
@@ -175,8 +175,8 @@ static const uint8_t *private_view(struct cx_exec *x, const struct cx_file *f, u
 }
 
 /* map shows the file from page-aligned byte `from` on. The rest of the last page must be zeroes. */
-static int read_mapping(struct cx_exec *x, unsigned int file, const uint8_t *map, uint32_t from, uint32_t off, uint32_t len, const char *how,
-			bool priv)
+static int read_mapping(struct cx_exec *x, unsigned int file, const uint8_t *map, uint32_t from, uint32_t off, uint32_t len,
+			const char *how, bool priv)
 {
 	const struct cx_file *f = &x->m->f[file];
 
@@ -550,8 +550,8 @@ static int do_mapped(struct cx_exec *x, const struct cx_op *op)
 	uint32_t in_mapped = into ? op->off : op->at, in_other = into ? op->at : op->off;
 	uint32_t from = in_mapped - in_mapped % CX_BLOCK, size = page_up(in_mapped + op->len) - from;
 	int fd = direct ? other->dfd : other->fd;
-	uint8_t *map = mmap(NULL, size, into ? PROT_READ | PROT_WRITE : PROT_READ, into || op->nr % 2 ? MAP_SHARED : MAP_PRIVATE, mapped->fd, from);
-	uint8_t *at = map + (in_mapped - from);
+	int prot = into ? PROT_READ | PROT_WRITE : PROT_READ, flags = into || op->nr % 2 ? MAP_SHARED : MAP_PRIVATE;
+	uint8_t *map = mmap(NULL, size, prot, flags, mapped->fd, from), *at = map + (in_mapped - from);
 	ssize_t n;
 
 	if (map == MAP_FAILED)
@@ -784,15 +784,16 @@ static int do_corrupt(struct cx_exec *x, const struct cx_op *op)
 }
 
 static int (*const exec[CX_KINDS])(struct cx_exec *x, const struct cx_op *op) = {
-	[CX_WRITE] = do_write, [CX_DWRITE] = do_dwrite, [CX_UWRITE] = do_uwrite, [CX_STORE] = do_store, [CX_PSTORE] = do_pstore, [CX_READ] = do_read, [CX_MAP] = do_map,
-	[CX_UNMAP] = do_unmap, [CX_TRUNC] = do_trunc, [CX_ALLOC] = do_fallocate, [CX_ALLOC_KEEP] = do_fallocate, [CX_PUNCH] = do_fallocate,
-	[CX_ZERO] = do_fallocate, [CX_ZERO_KEEP] = do_fallocate, [CX_COLLAPSE] = do_fallocate, [CX_INSERT] = do_fallocate,
-	[CX_UNSHARE] = do_fallocate, [CX_CLONE] = do_clone, [CX_CLONERANGE] = do_clonerange, [CX_DEDUPE] = do_dedupe,
-	[CX_DEDUPE_SAME] = do_dedupe, [CX_COPY] = do_copy, [CX_MAPPED] = do_mapped, [CX_EXCHANGE] = do_exchange, [CX_SWAPEXT] = do_swapext, [CX_FSYNC] = do_fsync,
+	[CX_WRITE] = do_write, [CX_DWRITE] = do_dwrite, [CX_UWRITE] = do_uwrite, [CX_STORE] = do_store, [CX_PSTORE] = do_pstore,
+	[CX_READ] = do_read, [CX_MAP] = do_map, [CX_UNMAP] = do_unmap, [CX_TRUNC] = do_trunc, [CX_ALLOC] = do_fallocate,
+	[CX_ALLOC_KEEP] = do_fallocate, [CX_PUNCH] = do_fallocate, [CX_ZERO] = do_fallocate, [CX_ZERO_KEEP] = do_fallocate,
+	[CX_COLLAPSE] = do_fallocate, [CX_INSERT] = do_fallocate, [CX_UNSHARE] = do_fallocate, [CX_CLONE] = do_clone,
+	[CX_CLONERANGE] = do_clonerange, [CX_DEDUPE] = do_dedupe, [CX_DEDUPE_SAME] = do_dedupe, [CX_COPY] = do_copy,
+	[CX_MAPPED] = do_mapped, [CX_EXCHANGE] = do_exchange, [CX_SWAPEXT] = do_swapext, [CX_FSYNC] = do_fsync,
 	[CX_FDATASYNC] = do_fdatasync, [CX_SYNCRANGE] = do_syncrange, [CX_SYNCFS] = do_syncfs, [CX_RECREATE] = do_recreate,
-	[CX_REOPEN] = do_reopen, [CX_SEEK] = do_seek, [CX_DONTNEED] = do_dontneed, [CX_WILLNEED] = do_willneed, [CX_MADVISE] = do_madvise,
-	[CX_DROP] = do_drop, [CX_COMPACT] = do_compact, [CX_RECLAIM] = do_reclaim, [CX_FREEZE] = do_freeze, [CX_REMOUNT] = do_remount,
-	[CX_CHECK] = do_check, [CX_CORRUPT] = do_corrupt,
+	[CX_REOPEN] = do_reopen, [CX_SEEK] = do_seek, [CX_DONTNEED] = do_dontneed, [CX_WILLNEED] = do_willneed,
+	[CX_MADVISE] = do_madvise, [CX_DROP] = do_drop, [CX_COMPACT] = do_compact, [CX_RECLAIM] = do_reclaim, [CX_FREEZE] = do_freeze,
+	[CX_REMOUNT] = do_remount, [CX_CHECK] = do_check, [CX_CORRUPT] = do_corrupt,
 };
 
 int cx_exec_op(struct cx_exec *x, const struct cx_op *op, struct cx_failure *bad)
@@ -1012,7 +1013,6 @@ int cx_exec_open(struct cx_exec **out, const char *dir, struct cx_model *m, uint
 		x->sink = memfd_create("clonex", MFD_CLOEXEC);
 	err = x->sink < 0 ? -errno : probe(x, mask);
 	if (err) {
-		fprintf(stderr, "clonex: cannot work in %s: %s\n", x->dir, strerror(-err));
 		cx_exec_close(x);
 		return err;
 	}

@@ -18,11 +18,11 @@ static const char doc[] =
 	"Random operations on a few files in DIRECTORY that are cloned from each other; everything that is read, by whatever path, is compared "
 	"with a model in memory. Ends with status 1 as soon as a byte is wrong, after it has said which, where it came from, and the "
 	"shortest list of operations that it found to fail.\v"
-	"What the file system, the kernel or the user cannot do is left out, and said. SIZE may end in k or M. NAMES are separated by commas: "
-	"direct falloc punch zero collapse insert unshare clone dedupe copy exchange swapext populate uring drop compact reclaim freeze remount "
-	"syncfs.";
+	"The status is 2 if it could not begin. What the file system, the kernel or the user cannot do is left out, and said. SIZE may end in k "
+	"or M. NAMES are separated by commas: direct falloc punch zero collapse insert unshare clone dedupe copy exchange swapext populate uring "
+	"drop compact reclaim freeze remount syncfs.";
 
-enum { KEY_MINIMIZE = 0x100, KEY_CORRUPT, KEY_WITH, KEY_WITHOUT, KEY_REPLAY, KEY_EPOCH_OPS };
+enum { KEY_MINIMIZE = 0x100, KEY_CORRUPT, KEY_WITH, KEY_WITHOUT, KEY_REPLAY, KEY_EPOCH_OPS, KEY_THREADS };
 
 static const struct argp_option options[] = {
 	{ "seed",     's', "N",     0, "of the random operations (else from the clock, and said)", 0 },
@@ -31,6 +31,7 @@ static const struct argp_option options[] = {
 	{ "files",    'f', "N",     0, "how many files (6)", 0 },
 	{ "size",     'l', "SIZE",  0, "how large they may become (256k)", 0 },
 	{ "procs",    'p', "N",     0, "that many processes at once, whose files are read by all and cloned from each other", 0 },
+	{ "threads",  KEY_THREADS, "N", 0, "and each of them with that many more threads, which only look (1)", 0 },
 	{ "epoch",    'e', "N",     0, "begin with this epoch: what a failure's message names", 0 },
 	{ "epoch-ops", KEY_EPOCH_OPS, "N", 0, "operations of an epoch (2000)", 0 },
 	{ "replay",   KEY_REPLAY, "FILE", 0, "operations from a file, in the form in which they are printed; with --seconds again and again", 0 },
@@ -69,7 +70,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	struct args *a = state->input;
 	uint64_t v = 0;
 
-	if (key == 's' || key == 't' || key == 'f' || key == 'p' || key == 'e' || key == KEY_EPOCH_OPS || key == KEY_MINIMIZE || key == KEY_CORRUPT) {
+	if (key == 's' || key == 't' || key == 'f' || key == 'p' || key == 'e' || key == KEY_EPOCH_OPS || key == KEY_THREADS ||
+	    key == KEY_MINIMIZE || key == KEY_CORRUPT) {
 		if (!number(arg, 1000, &v) || (key != 's' && key != 'e' && v > UINT32_MAX))
 			argp_error(state, "\"%s\" is not a number", arg);
 	}
@@ -101,6 +103,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		break;
 	case KEY_EPOCH_OPS:
 		a->c.epoch = (unsigned int)v;
+		break;
+	case KEY_THREADS:
+		a->c.threads = (unsigned int)v;
 		break;
 	case KEY_REPLAY:
 		a->replay = arg;
@@ -160,7 +165,7 @@ static void summary(const struct cx_config *c, const struct cx_stats *s)
 
 int main(int argc, char **argv)
 {
-	static struct args a = { .c = { .files = 6, .size = 256 * 1024, .epoch = 2000, .minimize = 60, .say = say, .arg = &a } };
+	static struct args a = { .c = { .files = 6, .size = 256 * 1024, .epoch = 2000, .minimize = 60, .threads = 1, .say = say, .arg = &a } };
 	static const struct argp argp = { options, parse, "DIRECTORY", doc, NULL, NULL, NULL };
 	static struct cx_stats s;
 	int err;
@@ -179,5 +184,5 @@ int main(int argc, char **argv)
 		err = cx_sequential(&a.c, &s);
 	if (!err)
 		summary(&a.c, &s);
-	return err ? 1 : 0;
+	return err == -EUCLEAN ? 1 : err ? 2 : 0;
 }

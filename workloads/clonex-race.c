@@ -15,12 +15,15 @@
  * Snapshots are cloned from live files while those are being changed, or from snapshots. Their owner reads back what it got, which
  * must be of versions that were there meanwhile, and publishes a hash of each block: from then on nobody may see anything else, until
  * the owner changes the file. A reader whose look was overtaken by that forgets it.
+ *
+ * A process may have more threads, which only look: through the same page tables that the first one drops pages from.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -39,6 +42,7 @@
 #define MAX_PROCS	16u
 #define MAX_FILES	64u		/* of all processes */
 #define MAX_BLOCKS	64u
+#define MAX_THREADS	8u
 #define WORDS		(CX_BLOCK / 8)
 #define ZERO_EVERY	8u
 #define WINDOW		200u		/* a look that lasted for more versions proves nothing */
@@ -70,7 +74,7 @@ struct pfile {
 	uint8_t *map, *priv;
 };
 
-/* Of one process. */
+/* Of one thread. Those of a process have the files and mappings in common. */
 struct proc {
 	const struct cx_config *c;
 	struct shared *sh;
@@ -744,25 +748,56 @@ static void close_one(struct pfile *f)
 		close(f->dfd);
 }
 
-static void run_process(struct proc *p)
+static void begin_thread(struct proc *p, unsigned int nr)
 {
-	unsigned int i, total = 0, r;
-	char path[512];
-
-	p->child = true;
-	p->rnd = p->c->seed * 1000003 + p->me;
-	cx_guard();
+	p->rnd = p->c->seed * 1000003 + p->me * MAX_THREADS + nr;
 	p->buf = aligned_alloc(CX_BLOCK, p->blocks * CX_BLOCK);
 	if (!p->buf)
 		give_up(p, "no memory for a buffer");
 	DO(p, pipe2(p->pipe, O_CLOEXEC));
 	DO(p, p->sink = memfd_create("clonex", MFD_CLOEXEC));
+}
+
+static void *looker(void *arg)
+{
+	struct proc *p = arg;
+
+	while (!__atomic_load_n(&p->sh->stop, __ATOMIC_RELAXED)) {
+		look_live(p);
+		if (!pick(p, 3))
+			look_snap(p);
+		/* Those that change something shall come to it, too. */
+		if (!pick(p, 16))
+			usleep(1000);
+	}
+	return NULL;
+}
+
+static void run_process(struct proc *p)
+{
+	unsigned int i, total = 0, r;
+	pthread_t threads[MAX_THREADS];
+	char path[512];
+
+	p->child = true;
+	cx_guard();
 	for (i = 0; i < p->live * p->c->procs; i++)
 		open_one(p, &p->f[i], "live", i, false);
 	for (i = 0; i < p->snaps * p->c->procs; i++)
 		open_one(p, &p->f[MAX_FILES + i], "snap", i, false);
 	snprintf(path, sizeof(path), "%s/staging%u", p->dir, p->me);
 	DO(p, p->staging = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+	begin_thread(p, 0);
+	for (i = 0; i < p->c->threads; i++) {
+		struct proc *t = malloc(sizeof(*t));
+
+		if (!t)
+			give_up(p, "no memory for a thread");
+		*t = *p;
+		begin_thread(t, i + 1);
+		if (pthread_create(&threads[i], NULL, looker, t))
+			give_up(p, "cannot start a thread");
+	}
 	for (i = 0; i < sizeof(actions) / sizeof(actions[0]); i++)
 		total += actions[i].weight;
 	while (!__atomic_load_n(&p->sh->stop, __ATOMIC_RELAXED)) {
@@ -771,6 +806,8 @@ static void run_process(struct proc *p)
 			r -= actions[i].weight;
 		actions[i].fn(p);
 	}
+	for (i = 0; i < p->c->threads; i++)
+		pthread_join(threads[i], NULL);
 	_exit(0);
 }
 
@@ -883,9 +920,9 @@ int cx_concurrent(const struct cx_config *c, struct cx_stats *s)
 	p->live = (c->files + 1) / 2;
 	p->snaps = c->files / 2;
 	p->blocks = c->size / CX_BLOCK < MAX_BLOCKS ? c->size / CX_BLOCK : MAX_BLOCKS;
-	if (c->procs > MAX_PROCS || c->files < 2 || p->live * c->procs > MAX_FILES || !c->seconds) {
-		cx_say(c, "several processes: up to %u of them, 2 or more files each, %u in all; and for how many seconds", MAX_PROCS,
-		       MAX_FILES * 2);
+	if (c->procs > MAX_PROCS || c->threads > MAX_THREADS || c->files < 2 || p->live * c->procs > MAX_FILES || !c->seconds) {
+		cx_say(c, "several processes: up to %u of them, with up to %u more threads, 2 or more files each, %u in all; and for how many seconds",
+		       MAX_PROCS, MAX_THREADS, MAX_FILES * 2);
 		free(p);
 		return -EINVAL;
 	}
@@ -922,8 +959,8 @@ int cx_concurrent(const struct cx_config *c, struct cx_stats *s)
 			p->sh->snap[i].hash[b] = fnv(FNV_BASIS, p->buf, CX_BLOCK);
 	}
 	free(p->buf);
-	cx_say(c, "seed %" PRIu64 ", %u processes, each with %u live files and %u snapshots of %u blocks", c->seed, c->procs, p->live, p->snaps,
-	       p->blocks);
+	cx_say(c, "seed %" PRIu64 ", %u processes, each of %u threads and with %u live files and %u snapshots of %u blocks", c->seed, c->procs,
+	       1 + c->threads, p->live, p->snaps, p->blocks);
 	start = cx_ms();
 	for (i = 0; i < c->procs; i++) {
 		p->me = i;

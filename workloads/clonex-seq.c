@@ -365,7 +365,8 @@ static void say_features(struct run *r)
 
 		snprintf(list + strlen(list), sizeof(has) - strlen(list), " %s", cx_feature_names[i]);
 	}
-	cx_say(r->c, "seed %" PRIu64 ", %u files of up to %u bytes; uses%s%s%s", r->c->seed, r->c->files, r->c->size, has, not[0] ? "; without" : "", not);
+	cx_say(r->c, "seed %" PRIu64 ", %u files of up to %u bytes; uses%s%s%s", r->c->seed, r->c->files, r->c->size, has,
+	       not[0] ? "; without" : "", not);
 }
 
 static int begin(struct run *r, const struct cx_config *c, struct cx_stats *s)

@@ -154,7 +154,7 @@ struct cx_exec;
 
 /*
  * Makes a working directory "clonex.PID" in dir and finds out what can be done there; sets m's features and dio, from which mask
- * takes away. Printed why not on stderr.
+ * takes away.
  */
 int cx_exec_open(struct cx_exec **out, const char *dir, struct cx_model *m, uint64_t mask);
 void cx_exec_close(struct cx_exec *x);
@@ -166,7 +166,7 @@ int cx_exec_reset(struct cx_exec *x);
  * legal, and the model is as it was before.
  */
 int cx_exec_op(struct cx_exec *x, const struct cx_op *op, struct cx_failure *bad);
-/* After this once, cx_guarded_copy() says false where memcpy() would end in SIGBUS. One thread of a process. */
+/* After this once, cx_guarded_copy() says false where memcpy() would end in SIGBUS. */
 void cx_guard(void);
 bool cx_guarded_copy(void *dst, const void *src, size_t len);
 bool cx_put(const char *path, const char *text);
@@ -186,6 +186,7 @@ struct cx_config {
 	unsigned int seconds;		/* 0: until ops are done */
 	unsigned int minimize;		/* seconds for making a failing list shorter; 0: not at all */
 	unsigned int procs;		/* concurrent mode */
+	unsigned int threads;		/* of each process there that only look, besides the one that does everything */
 	uint64_t without;		/* features that are not to be used */
 	unsigned int corrupt;		/* 1..: this operation of each epoch changes a byte behind the model's back */
 	/* Each line that is to be seen; progress: it says only how far it is. */

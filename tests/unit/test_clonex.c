@@ -516,6 +516,7 @@ static struct cx_config concurrent(void)
 	struct cx_config c = config();
 
 	c.procs = 3;
+	c.threads = 1;
 	c.seconds = 1;
 	c.size = 64 * 1024;
 	return c;
