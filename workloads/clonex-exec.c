@@ -35,6 +35,8 @@
 #define COMPACT		"/proc/sys/vm/compact_memory"
 #define RECLAIM_BYTES	"16M"
 #define NAME		24u
+/* Stamps the files that are made to find out what is possible: no operation has this number. */
+#define PROBE_NR	0xfffffffu
 
 struct xfile {
 	int fd, dfd;			/* dfd: O_DIRECT, -1 without */
@@ -80,12 +82,13 @@ static int call_failed(struct cx_exec *x, const char *call)
 	return failed(x, "%s: %s", call, strerror(errno));
 }
 
+/* The word around byte `at`; what of it lies outside of [from, end), where p begins and ends, is zero. */
 static uint64_t word_at(const uint8_t *p, uint32_t at, uint32_t from, uint32_t end)
 {
 	uint64_t w = 0;
 	uint32_t i;
 
-	for (i = 0; i < 8; i++)
+	for (i = 0, at &= ~7u; i < 8; i++)
 		if (at + i >= from && at + i < end)
 			w |= (uint64_t)p[at + i - from] << (8 * i);
 	return w;
@@ -95,26 +98,32 @@ static uint64_t word_at(const uint8_t *p, uint32_t at, uint32_t from, uint32_t e
 static int compare(struct cx_exec *x, unsigned int file, const uint8_t *seen, const uint8_t *want, uint32_t off, uint32_t len,
 		   const char *how, bool priv)
 {
-	uint32_t i, at = 0, wrong = 0, last = 0;
+	uint32_t first = 0, last = 0, wrong = 0, end = off + len, i;
 
 	x->compared += len;
 	if (!memcmp(seen, want, len))
 		return 0;
-	for (i = len; i-- > 0;)
-		if (seen[i] != want[i]) {
-			wrong++;
-			at = i;
-			if (wrong == 1)
-				last = i;
-		}
+	for (i = 0; i < len; i++) {
+		if (seen[i] == want[i])
+			continue;
+		if (!wrong++)
+			first = off + i;
+		last = off + i;
+	}
 	x->bad->bytes = true;
 	x->bad->file = file;
-	x->bad->off = off + at;
+	x->bad->off = first;
 	x->bad->priv = priv;
-	x->bad->seen = word_at(seen, (off + at) & ~7u, off, off + len);
-	x->bad->want = word_at(want, (off + at) & ~7u, off, off + len);
-	return failed(x, "file %u by %s of [%#x, %#x): %u bytes are wrong, from %#x (block %u) to %#x; size %#x", file, how, off, off + len, wrong,
-		      off + at, (off + at) / CX_BLOCK, off + last + 1, x->m->f[file].size);
+	/* A whole word tells more. */
+	for (i = (off + 7) & ~7u; i + 8 <= end; i += 8)
+		if (memcmp(seen + (i - off), want + (i - off), 8)) {
+			x->bad->off = i;
+			break;
+		}
+	x->bad->seen = word_at(seen, x->bad->off, off, end);
+	x->bad->want = word_at(want, x->bad->off, off, end);
+	return failed(x, "file %u by %s of [%#x, %#x): %u bytes are wrong, from %#x (block %u) to %#x; size %#x", file, how, off, end, wrong, first,
+		      first / CX_BLOCK, last + 1, x->m->f[file].size);
 }
 
 /* --- mappings ------------------------------------------------------------------------------------------------------------ */
@@ -954,7 +963,7 @@ static int probe(struct cx_exec *x, uint64_t mask)
 
 	p.a = openat(x->dirfd, "probe-a", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	p.b = openat(x->dirfd, "probe-b", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	memset(x->buf, 'x', m->cap);
+	cx_fill(x->buf, PROBE_NR, 0, 0, m->cap);
 	if (p.a < 0 || p.b < 0 || pwrite(p.a, x->buf, 8 * CX_BLOCK, 0) != 8 * CX_BLOCK || pwrite(p.b, x->buf, 8 * CX_BLOCK, 0) != 8 * CX_BLOCK)
 		return -errno;
 #define HAS(feature, what)	f |= (uint64_t)!!(what) << (feature)

@@ -147,7 +147,7 @@ static void word_text(uint64_t w, uint32_t first_nr, char *dst, size_t cap)
 }
 
 /* Was that ever here, or does it belong to somebody else? */
-static void classify(const struct cx_op *ops, const struct change *c, size_t nr, uint64_t seen, char *dst, size_t cap)
+static void classify(const struct cx_op *ops, size_t n, const struct change *c, size_t nr, uint64_t seen, char *dst, size_t cap)
 {
 	unsigned int file;
 	uint32_t op, index;
@@ -163,7 +163,7 @@ static void classify(const struct cx_op *ops, const struct change *c, size_t nr,
 		snprintf(dst, cap, "LOST: zeroes never stood here");
 	else if (!cx_word_parse(seen, &op, &file, &index))
 		snprintf(dst, cap, "TORN or unknown: no stamp");
-	else if (op < ops[0].nr)
+	else if (op < ops[0].nr || op > ops[n - 1].nr)
 		snprintf(dst, cap, "FOREIGN: of a file that was deleted long ago");
 	else
 		snprintf(dst, cap, "FOREIGN: that never stood here");
@@ -182,7 +182,7 @@ static void explain(struct run *r, const struct cx_op *ops, size_t n, const stru
 	nr = history(&r->m, ops, n, bad, c);
 	word_text(bad->seen, ops[0].nr, seen, sizeof(seen));
 	word_text(bad->want, ops[0].nr, want, sizeof(want));
-	classify(ops, c, nr, bad->seen, what, sizeof(what));
+	classify(ops, n, c, nr, bad->seen, what, sizeof(what));
 	cx_say(r->c, "at %#x: seen %s, must be %s. %s", bad->off, seen, want, what);
 	cx_say(r->c, "history of these bytes%s:", nr > HISTORY + 1 ? ", the latest" : "");
 	for (i = nr > HISTORY + 1 ? nr - HISTORY : 1; i < nr; i++) {

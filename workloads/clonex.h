@@ -145,8 +145,8 @@ struct cx_failure {
 	char what[CX_WHY];		/* one line */
 	bool bytes;			/* bytes differ (else a call failed): then these hold */
 	unsigned int file;
-	uint32_t off;			/* of the first wrong byte */
-	uint64_t seen, want;		/* the aligned words around it */
+	uint32_t off;			/* of a wrong word, or of a byte in it */
+	uint64_t seen, want;		/* the aligned words there */
 	bool priv;			/* in the private mapping's own pages */
 };
 
