@@ -54,6 +54,7 @@ struct cx_exec {
 	struct xfile f[CX_MAX_FILES];
 	char dir[512];
 	int dirfd, pipe[2], sink;
+	int mem;			/* /proc/self/mem */
 	uint8_t *buf;			/* cap bytes and a page */
 	uint8_t *want;			/* likewise */
 	struct ring ring;
@@ -122,8 +123,8 @@ static int compare(struct cx_exec *x, unsigned int file, const uint8_t *seen, co
 		}
 	x->bad->seen = word_at(seen, x->bad->off, off, end);
 	x->bad->want = word_at(want, x->bad->off, off, end);
-	return failed(x, "file %u by %s of [%#x, %#x): %u bytes are wrong, from %#x (block %u) to %#x; size %#x", file, how, off, end, wrong, first,
-		      first / CX_BLOCK, last + 1, x->m->f[file].size);
+	return failed(x, "file %u by %s of [%#x, %#x): %u bytes are wrong, from %#x (block %u) to %#x; size %#x", file, how, off, end,
+		      wrong, first, first / CX_BLOCK, last + 1, x->m->f[file].size);
 }
 
 /* --- mappings ------------------------------------------------------------------------------------------------------------ */
@@ -421,28 +422,43 @@ static int do_uwrite(struct cx_exec *x, const struct cx_op *op)
 	return written(x, op, uring(x, IORING_OP_WRITE, x->f[op->file].fd, x->m->f[op->file].data + op->off, op->off, op->len));
 }
 
+/* As a debugger writes: the kernel looks the page up for writing. Where that is not allowed, a store. */
+static bool poke(struct cx_exec *x, uint8_t *to, const uint8_t *from, uint32_t len)
+{
+	if (x->mem < 0)
+		return cx_guarded_copy(to, from, len);
+	return pwrite(x->mem, from, len, (off_t)(uintptr_t)to) == (ssize_t)len;
+}
+
 static int do_store(struct cx_exec *x, const struct cx_op *op)
 {
 	uint32_t from = op->off - op->off % CX_BLOCK, size = page_up(op->off + op->len) - from;
-	uint8_t *map = x->f[op->file].map + from;
+	const uint8_t *data = x->m->f[op->file].data + op->off;
+	uint8_t *map = x->f[op->file].map + from, *to;
 	bool ok;
 
-	if (op->way) {
-		map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, x->f[op->file].fd, from);
+	if (op->way != CX_STORE_OLD) {
+		map = mmap(NULL, size, op->way == CX_STORE_LOOKED ? PROT_READ : PROT_READ | PROT_WRITE, MAP_SHARED, x->f[op->file].fd, from);
 		if (map == MAP_FAILED)
 			return call_failed(x, "mmap");
 	}
-	ok = cx_guarded_copy(map + (op->off - from), x->m->f[op->file].data + op->off, op->len);
-	if (op->way)
+	to = map + (op->off - from);
+	/* What is there now is in the page table, and must not stay. */
+	ok = op->way != CX_STORE_LOOKED || (cx_guarded_copy(x->buf, to, op->len) && !mprotect(map, size, PROT_READ | PROT_WRITE));
+	ok = ok && (op->way == CX_STORE_POKE ? poke(x, to, data, op->len) : cx_guarded_copy(to, data, op->len));
+	if (op->way != CX_STORE_OLD)
 		munmap(map, size);
-	return ok ? 0 : failed(x, "file %u: SIGBUS at a store; size %#x", op->file, x->m->f[op->file].size);
+	return ok ? 0 : failed(x, "file %u: cannot store through a mapping; size %#x", op->file, x->m->f[op->file].size);
 }
 
 static int do_pstore(struct cx_exec *x, const struct cx_op *op)
 {
-	if (!cx_guarded_copy(x->f[op->file].priv + op->off, x->m->f[op->file].priv + op->off, op->len))
-		return failed(x, "file %u: SIGBUS at a private store; size %#x", op->file, x->m->f[op->file].size);
-	return 0;
+	const uint8_t *data = x->m->f[op->file].priv + op->off;
+	uint8_t *to = x->f[op->file].priv + op->off;
+
+	if (op->way == CX_STORE_POKE ? poke(x, to, data, op->len) : cx_guarded_copy(to, data, op->len))
+		return 0;
+	return failed(x, "file %u: cannot store through its private mapping; size %#x", op->file, x->m->f[op->file].size);
 }
 
 static int do_map(struct cx_exec *x, const struct cx_op *op)
@@ -1008,6 +1024,7 @@ int cx_exec_open(struct cx_exec **out, const char *dir, struct cx_model *m, uint
 		x->f[i].fd = x->f[i].dfd = -1;
 	x->m = m;
 	x->ring.fd = -1;
+	x->mem = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
 	x->dirfd = x->sink = x->pipe[0] = x->pipe[1] = -1;
 	snprintf(x->dir, sizeof(x->dir), "%s/clonex.%d", dir, (int)getpid());
 	x->buf = aligned_alloc(CX_BLOCK, m->cap + CX_BLOCK);
@@ -1050,6 +1067,8 @@ void cx_exec_close(struct cx_exec *x)
 		close(x->pipe[0]);
 	if (x->pipe[1] >= 0)
 		close(x->pipe[1]);
+	if (x->mem >= 0)
+		close(x->mem);
 	ring_close(&x->ring);
 	free(x->buf);
 	free(x->want);

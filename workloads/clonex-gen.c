@@ -123,13 +123,16 @@ static void make_store(const struct cx_model *m, struct cx_op *op, uint64_t *rnd
 {
 	pick_file(m, op, rnd);
 	pick_range(op, rnd, m->f[op->file].size, 1);
-	op->way = !m->f[op->file].mapped;
+	op->way = m->f[op->file].mapped ? CX_STORE_OLD : CX_STORE_NEW;
+	if (!below(rnd, 3))
+		op->way = (uint8_t)below(rnd, CX_STORE_WAYS);
 }
 
 static void make_pstore(const struct cx_model *m, struct cx_op *op, uint64_t *rnd)
 {
 	pick_file(m, op, rnd);
 	pick_range(op, rnd, m->f[op->file].size, 1);
+	op->way = below(rnd, 4) ? CX_STORE_OLD : CX_STORE_POKE;
 }
 
 static void make_read(const struct cx_model *m, struct cx_op *op, uint64_t *rnd)
@@ -296,12 +299,12 @@ static bool valid_inside(const struct cx_model *m, const struct cx_op *op)
 
 static bool valid_store(const struct cx_model *m, const struct cx_op *op)
 {
-	return valid_inside(m, op) && (op->way || m->f[op->file].mapped);
+	return valid_inside(m, op) && op->way < CX_STORE_WAYS && (op->way != CX_STORE_OLD || m->f[op->file].mapped);
 }
 
 static bool valid_pstore(const struct cx_model *m, const struct cx_op *op)
 {
-	return valid_inside(m, op) && m->f[op->file].pmapped;
+	return valid_inside(m, op) && m->f[op->file].pmapped && (op->way == CX_STORE_OLD || op->way == CX_STORE_POKE);
 }
 
 static bool valid_read(const struct cx_model *m, const struct cx_op *op)
@@ -418,9 +421,9 @@ const struct cx_kind_info cx_kinds[CX_KINDS] = {
 	[CX_DWRITE]	 = { "direct-write", 400, CX_F_DIRECT, make_dwrite, valid_dwrite },
 	[CX_UWRITE]	 = { "uring-write", 200, CX_F_URING, make_write, valid_range },
 	[CX_STORE]	 = { "store", 700, CX_F_ALWAYS, make_store, valid_store },
-	[CX_PSTORE]	 = { "private-store", 200, CX_F_ALWAYS, make_pstore, valid_pstore },
+	[CX_PSTORE]	 = { "private-store", 400, CX_F_ALWAYS, make_pstore, valid_pstore },
 	[CX_READ]	 = { "read", 7000, CX_F_ALWAYS, make_read, valid_read },
-	[CX_MAP]	 = { "map", 200, CX_F_ALWAYS, make_map, valid_map },
+	[CX_MAP]	 = { "map", 500, CX_F_ALWAYS, make_map, valid_map },
 	[CX_UNMAP]	 = { "unmap", 60, CX_F_ALWAYS, make_map, valid_unmap },
 	[CX_TRUNC]	 = { "truncate", 250, CX_F_ALWAYS, make_trunc, valid_trunc },
 	[CX_ALLOC]	 = { "allocate", 60, CX_F_FALLOC, make_range, valid_range },

@@ -89,6 +89,12 @@ enum cx_way {
 
 enum cx_advice { CX_MADV_DONTNEED, CX_MADV_PAGEOUT, CX_MADV_COLD, CX_MADV_POPULATE, CX_MADV_POPULATE_WRITE, CX_ADVICES };
 
+/*
+ * Stores (cx_op.way of CX_STORE): through the file's mapping, a new one, a new one that was read before it became writable, by way of
+ * /proc/self/mem. CX_PSTORE knows the first and the last.
+ */
+enum cx_store { CX_STORE_OLD, CX_STORE_NEW, CX_STORE_LOOKED, CX_STORE_POKE, CX_STORE_WAYS };
+
 /* How src gets into file through a mapping of one of them (cx_op.way of CX_MAPPED). */
 enum cx_mapped { CX_WRITE_FROM, CX_READ_INTO, CX_DWRITE_FROM, CX_DREAD_INTO, CX_MAPPED_WAYS };
 
@@ -96,7 +102,8 @@ struct cx_op {
 	uint32_t nr;			/* stamps what it writes; from 1 on, ascending, unique in a run */
 	uint8_t kind, file;		/* file: the one that changes or is looked at */
 	uint8_t src;			/* the other file */
-	uint8_t way;			/* read: enum cx_way; madvise: enum cx_advice; mapped: enum cx_mapped; store: 1 = through a new mapping; map: 1 = private */
+	uint8_t way;			/* read: enum cx_way; madvise: enum cx_advice; mapped: enum cx_mapped; store: enum cx_store;
+					 * map: 1 = private */
 	uint32_t off, len;		/* truncate: len is the size */
 	uint32_t at;			/* offset in src; madvise: 1 = the private mapping */
 };
