@@ -500,6 +500,15 @@ static int do_fallocate(struct cx_exec *x, const struct cx_op *op)
 	return fallocate(x->f[op->file].fd, modes[op->kind], op->off, op->len) ? call_failed(x, "fallocate") : 0;
 }
 
+static int do_shift(struct cx_exec *x, const struct cx_op *op)
+{
+	int err = do_fallocate(x, op);
+
+	if (!err && x->f[op->file].priv && madvise(x->f[op->file].priv + op->off, x->m->cap - op->off, MADV_DONTNEED))
+		err = call_failed(x, "madvise");
+	return err;
+}
+
 static int do_clone(struct cx_exec *x, const struct cx_op *op)
 {
 	return ioctl(x->f[op->file].fd, FICLONE, x->f[op->src].fd) ? call_failed(x, "FICLONE") : 0;
@@ -812,7 +821,7 @@ static int (*const exec[CX_KINDS])(struct cx_exec *x, const struct cx_op *op) = 
 	[CX_WRITE] = do_write, [CX_DWRITE] = do_dwrite, [CX_UWRITE] = do_uwrite, [CX_STORE] = do_store, [CX_PSTORE] = do_pstore,
 	[CX_READ] = do_read, [CX_MAP] = do_map, [CX_UNMAP] = do_unmap, [CX_TRUNC] = do_trunc, [CX_ALLOC] = do_fallocate,
 	[CX_ALLOC_KEEP] = do_fallocate, [CX_PUNCH] = do_fallocate, [CX_ZERO] = do_fallocate, [CX_ZERO_KEEP] = do_fallocate,
-	[CX_COLLAPSE] = do_fallocate, [CX_INSERT] = do_fallocate, [CX_UNSHARE] = do_fallocate, [CX_CLONE] = do_clone,
+	[CX_COLLAPSE] = do_shift, [CX_INSERT] = do_shift, [CX_UNSHARE] = do_fallocate, [CX_CLONE] = do_clone,
 	[CX_CLONERANGE] = do_clonerange, [CX_DEDUPE] = do_dedupe, [CX_DEDUPE_SAME] = do_dedupe, [CX_COPY] = do_copy,
 	[CX_MAPPED] = do_mapped, [CX_EXCHANGE] = do_exchange, [CX_SWAPEXT] = do_swapext, [CX_FSYNC] = do_fsync,
 	[CX_FDATASYNC] = do_fdatasync, [CX_SYNCRANGE] = do_syncrange, [CX_SYNCFS] = do_syncfs, [CX_RECREATE] = do_recreate,

@@ -111,7 +111,7 @@ static void drop_cow(struct cx_file *f, uint32_t from_page, uint32_t to_page)
 		f->cow[p / 64] &= ~(1ull << (p % 64));
 }
 
-/* A file that gets shorter loses the private pages behind its new end, too; nothing else touches those. */
+/* A file that gets shorter loses the private pages behind its new end, too. */
 static void set_size(struct cx_model *m, struct cx_file *f, uint32_t size)
 {
 	if (size < f->size) {
@@ -184,10 +184,15 @@ static void apply_zero(struct cx_model *m, const struct cx_op *op)
 	apply_grow(m, op);
 }
 
+/*
+ * Whether the private pages of what moves stay where they are or go depends on the file system; so cx_exec_op() drops them. Nothing else
+ * but a new size touches private pages.
+ */
 static void apply_collapse(struct cx_model *m, const struct cx_op *op)
 {
 	struct cx_file *f = &m->f[op->file];
 
+	drop_cow(f, op->off / CX_BLOCK, m->cap / CX_BLOCK);
 	memmove(f->data + op->off, f->data + op->off + op->len, f->size - op->off - op->len);
 	set_size(m, f, f->size - op->len);
 }
@@ -196,6 +201,7 @@ static void apply_insert(struct cx_model *m, const struct cx_op *op)
 {
 	struct cx_file *f = &m->f[op->file];
 
+	drop_cow(f, op->off / CX_BLOCK, m->cap / CX_BLOCK);
 	memmove(f->data + op->off + op->len, f->data + op->off, f->size - op->off);
 	memset(f->data + op->off, 0, op->len);
 	f->size += op->len;

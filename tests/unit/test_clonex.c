@@ -216,6 +216,11 @@ static void test_model_private(void **state)
 	assert_true(cx_cow(&m.f[0], 1));
 	do_op(&m, (struct cx_op){ .kind = CX_TRUNC, .len = B });
 	assert_false(cx_cow(&m.f[0], 1));
+	/* What moves takes no private pages with it. */
+	W(4, 0, 0, 3 * B);
+	do_op(&m, (struct cx_op){ .nr = 5, .kind = CX_PSTORE, .len = 3 * B });
+	do_op(&m, (struct cx_op){ .kind = CX_INSERT, .off = B, .len = B });
+	assert_true(cx_cow(&m.f[0], 0) && !cx_cow(&m.f[0], 1) && !cx_cow(&m.f[0], 2));
 	cx_model_free(&m);
 }
 
