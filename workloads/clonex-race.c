@@ -46,6 +46,7 @@
 #define WORDS		(CX_BLOCK / 8)
 #define ZERO_EVERY	8u
 #define WINDOW		200u		/* a look that lasted for more versions proves nothing */
+#define EIO_TRIES	100u
 #define MAGIC		0xc10eull
 /* File numbers in words that belong to no live file. */
 #define ID_SNAP		64u
@@ -213,6 +214,7 @@ static const char *const look_names[LOOK_WAYS] = {
 static bool look(struct proc *p, struct pfile *f, enum look_way way, uint32_t off, uint32_t len)
 {
 	uint32_t from = off - off % CX_BLOCK, total = p->blocks * CX_BLOCK;
+	unsigned int tries;
 	loff_t at = off;
 	uint8_t *map;
 	ssize_t n;
@@ -251,7 +253,12 @@ static bool look(struct proc *p, struct pfile *f, enum look_way way, uint32_t of
 		}
 		break;
 	case LOOK_DIRECT:
-		n = pread(f->dfd, p->buf, CX_BLOCK, from);
+		/* Linux says EIO if somebody stores into a hole of the block between its writeback and its mapping. */
+		for (n = -1, tries = 0; n < 0 && tries < EIO_TRIES; tries++) {
+			n = pread(f->dfd, p->buf, CX_BLOCK, from);
+			if (n < 0 && errno != EIO)
+				break;
+		}
 		memmove(p->buf, p->buf + (off - from), len);
 		n = n == CX_BLOCK ? (ssize_t)len : n < 0 ? n : 0;
 		break;
