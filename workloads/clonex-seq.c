@@ -212,17 +212,28 @@ static bool time_left(void *arg)
 	return cx_ms() < r->deadline;
 }
 
-/* Those that can have to do with a file: its own, and those of the files that bytes came from. */
+static bool two_files(const struct cx_op *op)
+{
+	return op->kind >= CX_CLONE && op->kind <= CX_SWAPEXT;
+}
+
+static bool machine_wide(const struct cx_op *op)
+{
+	return op->kind == CX_SYNCFS || (op->kind >= CX_DROP && op->kind <= CX_REMOUNT);
+}
+
+/* Those that can have to do with a file: its own, those of the files that it has, or had, bytes in common with, and everybody's. */
 static size_t slice(struct cx_op *ops, size_t n, unsigned int file)
 {
-	uint64_t set = 1ull << file;
+	uint64_t set = 1ull << file, both;
 	size_t i, to = n;
 
 	for (i = n; i-- > 0;) {
-		if (!(set & (1ull << ops[i].file | 1ull << ops[i].src)))
+		both = 1ull << ops[i].file | (two_files(&ops[i]) ? 1ull << ops[i].src : 0);
+		if (!(set & both) && !machine_wide(&ops[i]))
 			continue;
-		if (ops[i].src != ops[i].file && ops[i].len)
-			set |= 1ull << ops[i].src | 1ull << ops[i].file;
+		if (set & both)
+			set |= both;
 		ops[--to] = ops[i];
 	}
 	memmove(ops, ops + to, (n - to) * sizeof(*ops));

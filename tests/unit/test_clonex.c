@@ -486,6 +486,26 @@ static void test_tells(void **state)
 	cx_model_free(&r.m);
 }
 
+/* What is left of a failure that does not come again. */
+static void test_slice(void **state)
+{
+	struct cx_op ops[] = {
+		{ .nr = 1, .kind = CX_WRITE, .file = 3, .len = B },
+		{ .nr = 2, .kind = CX_WRITE, .file = 2, .len = B },
+		{ .nr = 3, .kind = CX_CLONE, .file = 1, .src = 2, .len = B },
+		{ .nr = 4, .kind = CX_DROP },
+		{ .nr = 5, .kind = CX_WRITE, .file = 0, .len = B },
+		{ .nr = 6, .kind = CX_READ, .file = 1, .len = B },
+	};
+	static const uint32_t left[] = { 2, 3, 4, 6 };
+	size_t n = slice(ops, 6, 1), i;
+
+	(void)state;
+	assert_int_equal(n, 4);
+	for (i = 0; i < n; i++)
+		assert_int_equal(ops[i].nr, left[i]);
+}
+
 /* --- several processes --------------------------------------------------------------------------------------------------- */
 
 static void test_legal(void **state)
@@ -584,6 +604,7 @@ int main(void)
 		cmocka_unit_test(test_passes),
 		cmocka_unit_test(test_finds),
 		cmocka_unit_test(test_tells),
+		cmocka_unit_test(test_slice),
 		cmocka_unit_test(test_legal),
 		cmocka_unit_test(test_concurrent),
 		cmocka_unit_test(test_concurrent_finds),
