@@ -60,6 +60,18 @@ int stat_theil_sen(const double *x, const double *y, size_t n, double conf, doub
 /* Smallest number of boots per side with which an exact two-sided U test can reach alpha. */
 unsigned int stat_min_boots(double alpha);
 
+/* Values from at on (until the next change) differ from those before; p is that of the split. */
+struct change_point {
+	size_t at;
+	double p;
+};
+/*
+ * Where the level of a series of values changes: binary segmentation, each split by the largest standardised rank-CUSUM and a
+ * permutation test at level alpha with a fixed seed; no part is shorter than least. Returns their number; *out (ascending) is freed
+ * by the caller.
+ */
+size_t stat_change_points(const double *v, size_t n, size_t least, double alpha, struct change_point **out);
+
 /* --- run documents (rundoc.c) ------------------------------------------------------------------------------------------ */
 
 /* Loads and checks run.json (path may be its directory). NULL and a message that names file and place if it is truncated, of another

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "bench-util.h"
+#include "plot.h"
 
 extern char **environ;
 
@@ -125,7 +126,7 @@ static void plot_free(struct plot *p)
 /* --- writing ------------------------------------------------------------------------------------------------------------------ */
 
 /* A gnuplot string in double quotes; what enhanced text would take for markup is taken from it. */
-static void put_string(FILE *f, const char *s)
+void plot_put_string(FILE *f, const char *s)
 {
 	fputc('"', f);
 	for (; *s; s++) {
@@ -143,7 +144,7 @@ static void put_string(FILE *f, const char *s)
 }
 
 /* A mark's text: gnuplot takes it for a format. */
-static void put_mark(FILE *f, const char *s)
+void plot_put_mark(FILE *f, const char *s)
 {
 	char *twice = bench_alloc(2 * strlen(s) + 1);
 	size_t n = 0;
@@ -153,18 +154,18 @@ static void put_mark(FILE *f, const char *s)
 			twice[n++] = '%';
 		twice[n++] = *s;
 	}
-	put_string(f, twice);
+	plot_put_string(f, twice);
 	free(twice);
 }
 
-static void put_setting(FILE *f, const char *name, const char *s)
+void plot_put_setting(FILE *f, const char *name, const char *s)
 {
 	fprintf(f, "%s = ", name);
-	put_string(f, s);
+	plot_put_string(f, s);
 	fputc('\n', f);
 }
 
-static int copy_in(FILE *dst, const char *dir, const char *file)
+int plot_copy_in(FILE *dst, const char *dir, const char *file)
 {
 	char *path = bench_printf("%s/%s", dir, file), data[4096];
 	FILE *src = fopen(path, "r");
@@ -187,7 +188,7 @@ static int copy_in(FILE *dst, const char *dir, const char *file)
 	return ret;
 }
 
-static int close_checked(FILE *f, int ret)
+int plot_close(FILE *f, int ret)
 {
 	if (!ret && ferror(f))
 		ret = -EIO;
@@ -242,7 +243,7 @@ static int write_tsv(const struct plot *p, const char *path)
 			fputc(*s == '\n' ? ' ' : *s, f);
 		fprintf(f, "\t%.10g\t%.10g\t%.10g\n", pt->v, pt->lo, pt->hi);
 	}
-	return close_checked(f, 0);
+	return plot_close(f, 0);
 }
 
 /* "65536" as "64k"; anything that is no multiple of 4096 as it is. */
@@ -286,7 +287,7 @@ static void put_range(FILE *f, const struct plot *p)
 		char *size = size_text(ticks.w[i]);
 
 		fprintf(f, "tick[%zu] = ", i + 1);
-		put_mark(f, size);
+		plot_put_mark(f, size);
 		free(size);
 		fputc('\n', f);
 	}
@@ -307,13 +308,13 @@ static int write_gp(const struct plot *p, const char *path, const char *template
 		free(file);
 		return -errno;
 	}
-	put_setting(f, "name", p->name);
-	put_setting(f, "title", p->title);
-	put_setting(f, "subtitle", p->subtitle);
-	put_setting(f, "xlabel", p->xlabel);
-	put_setting(f, "ylabel", p->ylabel);
-	put_setting(f, "xformat", p->xformat);
-	put_setting(f, "yformat", p->yformat);
+	plot_put_setting(f, "name", p->name);
+	plot_put_setting(f, "title", p->title);
+	plot_put_setting(f, "subtitle", p->subtitle);
+	plot_put_setting(f, "xlabel", p->xlabel);
+	plot_put_setting(f, "ylabel", p->ylabel);
+	plot_put_setting(f, "xformat", p->xformat);
+	plot_put_setting(f, "yformat", p->yformat);
 	fprintf(f, "ylog = %d\ngroups = %zu\nseries = %zu\narray label[%zu]\narray colour[%zu]\narray kind[%zu]\n", p->ylog, p->groups.nr,
 		p->nr_lines, p->nr_lines, p->nr_lines, p->nr_lines);
 	for (size_t i = 0; i < p->nr_lines; i++) {
@@ -331,17 +332,17 @@ static int write_gp(const struct plot *p, const char *path, const char *template
 		fprintf(f, "array group[%zu]\n", p->groups.nr);
 	for (size_t i = 0; i < p->groups.nr; i++) {
 		fprintf(f, "group[%zu] = ", i + 1);
-		put_mark(f, p->groups.w[i]);
+		plot_put_mark(f, p->groups.w[i]);
 		fputc('\n', f);
 	}
-	ret = copy_in(f, templates, "style.gp");
+	ret = plot_copy_in(f, templates, "style.gp");
 	if (!ret)
-		ret = copy_in(f, templates, file);
+		ret = plot_copy_in(f, templates, file);
 	free(file);
-	return close_checked(f, ret);
+	return plot_close(f, ret);
 }
 
-static int run_gnuplot(const char *dir, const char *name)
+int plot_run_gnuplot(const char *dir, const char *name)
 {
 	char *file = bench_printf("%s.gp", name), *argv[] = { (char *)"gnuplot", file, NULL };
 	posix_spawn_file_actions_t fa;
@@ -367,11 +368,10 @@ static int run_gnuplot(const char *dir, const char *name)
 	return ret;
 }
 
-/* A file name of letters, digits, dots and dashes; a number is added if it is taken. */
-static char *plot_name(struct drawing *d, const char *text)
+char *plot_file_name(const char *text)
 {
-	char *s = bench_alloc(strlen(text) + 1), *name;
-	size_t n = 0, taken = d->names.nr;
+	char *s = bench_alloc(strlen(text) + 1);
+	size_t n = 0;
 
 	for (; *text; text++) {
 		bool plain = (*text >= 'a' && *text <= 'z') || (*text >= 'A' && *text <= 'Z') || (*text >= '0' && *text <= '9') || *text == '.';
@@ -383,7 +383,15 @@ static char *plot_name(struct drawing *d, const char *text)
 	}
 	while (n && s[n - 1] == '-')
 		s[--n] = '\0';
-	name = bench_strdup(s);
+	return s;
+}
+
+/* A file name that no other plot has: a number is added if it is taken. */
+static char *plot_name(struct drawing *d, const char *text)
+{
+	char *s = plot_file_name(text), *name = bench_strdup(s);
+	size_t taken = d->names.nr;
+
 	for (unsigned int k = 2; word_no(&d->names, name) < taken; k++) {
 		free(name);
 		name = bench_printf("%s-%u", s, k);
@@ -410,7 +418,7 @@ static void plot_draw(struct drawing *d, struct plot *p)
 	if (!ret)
 		ret = write_gp(p, gp, d->templates);
 	if (!ret)
-		ret = run_gnuplot(d->dir, p->name);
+		ret = plot_run_gnuplot(d->dir, p->name);
 	if (ret)
 		d->err = ret;
 	else
@@ -933,7 +941,7 @@ static void leave_out_twins(struct drawing *d)
 }
 
 /* Plots of an earlier drawing must not look like plots of this one. */
-static void remove_old(const char *dir)
+void plot_remove_old(const char *dir)
 {
 	static const char *const ends[] = { ".tsv", ".gp", ".svg", ".png" };
 	DIR *dh = opendir(dir);
@@ -960,7 +968,7 @@ int plots_draw(const json_t *doc, const char *dir, const char *templates)
 		free(d.dir);
 		return d.err;
 	}
-	remove_old(d.dir);
+	plot_remove_old(d.dir);
 	series_collect(doc, NULL, &d.set);
 	collected = d.set.nr;
 	leave_out_twins(&d);

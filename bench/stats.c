@@ -8,6 +8,10 @@
  *
  * Sources: Hollander, Wolfe, Chicken, "Nonparametric Statistical Methods", 3rd ed. (below: HWC); Lehmann, "Nonparametrics:
  * Statistical Methods Based on Ranks"; Holm, Scand. J. Statist. 6 (1979); Sen, JASA 63 (1968).
+ *
+ * Change points: Pettitt's rank-CUSUM (Appl. Statist. 28 (1979) 126) in its standardised form (Csorgo and Horvath, "Limit Theorems in
+ * Change-Point Analysis", 1997, 2.1), binary segmentation (Vostrikova, Soviet Math. Dokl. 24 (1981) 55), and a permutation test of each
+ * split as Matteson and James have it (JASA 109 (2014) 334).
  */
 #include <errno.h>
 #include <math.h>
@@ -403,4 +407,106 @@ unsigned int stat_min_boots(double alpha)
 		arrangements *= (double)(2 * n) * (2 * n - 1) / ((double)n * n);
 	} while (2 / arrangements > alpha * (1 + EPS));
 	return n;
+}
+
+/* --- change points ------------------------------------------------------------------------------------------------------------ */
+
+#define PERMUTATIONS	9999
+
+struct segmentation {
+	const double *v;
+	size_t least, nr;
+	double alpha;
+	struct change_point *found;
+	uint64_t seed;
+};
+
+/* splitmix64: the permutations are the same in every run. */
+static uint64_t next_random(uint64_t *state)
+{
+	uint64_t z = (*state += 0x9e3779b97f4a7c15u);
+
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+	return z ^ (z >> 31);
+}
+
+/*
+ * The largest of S(k)^2 / (k (n - k)) over splits k, where S(k) is the sum of the first k centred ranks: but for a constant the square of the
+ * standardised rank sum of each two-sample problem. Weighting so finds changes near the ends too.
+ */
+static double largest_cusum(const double *rank, size_t n, size_t least, size_t *at)
+{
+	double sum = 0, most = 0;
+
+	for (size_t k = 1; k + least <= n; k++) {
+		double t;
+
+		sum += rank[k - 1];
+		if (k < least)
+			continue;
+		t = sum * sum / ((double)k * (double)(n - k));
+		if (t > most * (1 + EPS)) {
+			most = t;
+			*at = k;
+		}
+	}
+	return most;
+}
+
+/*
+ * p of the largest CUSUM by permutation. It stops as soon as p is above alpha for certain (Besag and Clifford, Biometrika 78 (1991)), so that
+ * the many series without a change cost little.
+ */
+static double cusum_p(struct segmentation *s, double *rank, size_t n, double most)
+{
+	size_t larger = 0, at;
+
+	for (size_t i = 1; i <= PERMUTATIONS; i++) {
+		for (size_t k = n - 1; k; k--) {
+			size_t j = next_random(&s->seed) % (k + 1);
+			double keep = rank[k];
+
+			rank[k] = rank[j];
+			rank[j] = keep;
+		}
+		larger += largest_cusum(rank, n, s->least, &at) >= most * (1 - EPS);
+		if ((double)(larger + 1) > s->alpha * (PERMUTATIONS + 1))
+			return (double)(larger + 1) / (double)(i + 1);
+	}
+	return (double)(larger + 1) / (PERMUTATIONS + 1);
+}
+
+static void split(struct segmentation *s, size_t from, size_t to)
+{
+	size_t n = to - from, at = 0;
+	unsigned int *rank2;
+	double *rank, most, p;
+
+	if (n < 2 * s->least)
+		return;
+	rank2 = bench_alloc(n * sizeof(*rank2));
+	rank = bench_alloc(n * sizeof(*rank));
+	midranks2(s->v + from, n, rank2);
+	for (size_t i = 0; i < n; i++)
+		rank[i] = (double)rank2[i] - (double)(n + 1);
+	most = largest_cusum(rank, n, s->least, &at);
+	p = most > 0 ? cusum_p(s, rank, n, most) : 1;
+	free(rank2);
+	free(rank);
+	if (p > s->alpha)
+		return;
+	split(s, from, from + at);
+	s->found = bench_grow(s->found, (s->nr + 1) * sizeof(*s->found));
+	s->found[s->nr++] = (struct change_point){ from + at, p };
+	split(s, from + at, to);
+}
+
+size_t stat_change_points(const double *v, size_t n, size_t least, double alpha, struct change_point **out)
+{
+	struct segmentation s = { .v = v, .least = least ? least : 1, .alpha = alpha, .seed = 1 };
+
+	split(&s, 0, n);
+	*out = s.found;
+	return s.nr;
 }

@@ -72,6 +72,7 @@ static const struct key plan_keys[] = {
 	{ "kernels", K_TEXT, offsetof(struct plan, kernels) },
 	{ "note", K_TEXT, offsetof(struct plan, note) },
 	{ "seed", K_SIZE, offsetof(struct plan, seed) },
+	{ "history", K_BOOL, offsetof(struct plan, history) },
 };
 
 /* What the INI handler works on; the first problem wins and inih tells its line. */

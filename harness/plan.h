@@ -6,6 +6,7 @@
  *	summary = what it is for, one line
  *	kernels = base base:again	NAME or NAME:LABEL (NAME alone is its own label); the first is the baseline
  *	seed = 1
+ *	history = no			yes = complete runs are added to the history
  *	note = text			anything that people must know of the numbers; goes into the report (long texts go on
  *					in indented lines)
  *
@@ -56,6 +57,7 @@ struct section {
 struct plan {
 	char *name, *summary, *kernels, *note, *text, *path;
 	uint64_t seed;
+	bool history;
 	struct section *sections;
 	unsigned int nr_sections;
 };

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "bench.h"
+#include "history.h"
 #include "image.h"
 #include "kernel.h"
 #include "plan.h"
@@ -975,6 +976,20 @@ static int open_status(int ret)
 	return ret == -EINVAL || ret == -ENOENT ? EXIT_USAGE : EXIT_INFRA;
 }
 
+int history_add(const json_t *doc)
+{
+	json_t *lines = history_lines(doc);
+	size_t added;
+	int ret = mkdir_p(runs_dir());
+
+	if (!ret)
+		ret = history_append(history_path(), lines, &added);
+	json_decref(lines);
+	if (!ret)
+		note("history: %zu lines of %s added to %s", added, json_string_value(json_object_get(doc, "id")), history_path());
+	return ret;
+}
+
 int run_bench(const struct run_options *ro, char **dir)
 {
 	struct session s;
@@ -991,6 +1006,8 @@ int run_bench(const struct run_options *ro, char **dir)
 
 		if (!status)
 			status = cells == EXIT_INFRA || !cmp ? cells : cmp;
+		if (s.plan->history && !ro->cell && history_add(doc))
+			status = EXIT_INFRA;
 	}
 	if (dir)
 		*dir = s.rd.path ? xstrdup(s.rd.path) : NULL;

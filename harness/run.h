@@ -39,6 +39,9 @@ char *agent_path(void);
 /* From a run document to its reports: terminal, summary.md, plots. Returns an exit code. */
 int report_run(const char *dir, const json_t *doc, const struct run_options *ro);
 
+/* Adds a run document to the history. 0 or -errno, printed. */
+int history_add(const json_t *doc);
+
 /*
  * The icount lane's check of itself: every pair of passed boots with the same inputs (a selfcheck cell, or two labels of one
  * kernel) must have given identical samples and histograms. If one pair has not, all icount cells of that section become invalid.

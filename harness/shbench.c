@@ -11,6 +11,7 @@
 
 #include "bench.h"
 #include "doctor.h"
+#include "history.h"
 #include "kernel.h"
 #include "plan.h"
 #include "run.h"
@@ -24,14 +25,14 @@ static const char exit_codes[] =
 /* Options that several commands know; each command takes the ones it needs. */
 struct args {
 	struct run_options run;
-	const char *fs, *mode, *image;
+	const char *fs, *mode, *image, *metric;
 	unsigned int n;
 	char *pos[8];
 	unsigned int nr_pos, max_pos, min_pos;
 	const char *what;	/* the positional arguments, for messages */
 };
 
-enum { OPT_CELL = 256, OPT_RESUME, OPT_STRICT, OPT_FORCE, OPT_ACCEL, OPT_FS, OPT_MODE, OPT_IMAGE, OPT_N };
+enum { OPT_CELL = 256, OPT_RESUME, OPT_STRICT, OPT_FORCE, OPT_ACCEL, OPT_FS, OPT_MODE, OPT_IMAGE, OPT_N, OPT_METRIC };
 
 static const struct argp_option common_options[] = {
 	{ "quiet", 'q', NULL, 0, "No progress, only results and errors", 0 },
@@ -62,6 +63,11 @@ static const struct argp_option shell_argp_options[] = {
 	{ "image", OPT_IMAGE, "IMAGE", 0, "synthetic (default), debian, debian-slim, a tar or a directory", 0 },
 	{ "clones", OPT_N, "N", 0, "How many trees to make (default 4)", 0 },
 	{ "accel", OPT_ACCEL, "kvm|tcg", 0, "Do not probe, use this accelerator", 0 },
+	{ 0 }
+};
+
+static const struct argp_option history_argp_options[] = {
+	{ "metric", OPT_METRIC, "GLOB", 0, "Only metrics of this name, for instance 'fault*'", 0 },
 	{ 0 }
 };
 
@@ -123,6 +129,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		if (strcmp(arg, "kvm") && strcmp(arg, "tcg"))
 			argp_error(state, "--accel is '%s', must be kvm or tcg", arg);
 		a->run.accel = strcmp(arg, "kvm") ? ACCEL_TCG : ACCEL_KVM;
+		return 0;
+	case OPT_METRIC:
+		a->metric = arg;
 		return 0;
 	case OPT_FS:
 		a->fs = arg;
@@ -313,6 +322,73 @@ static int cmd_compare(int argc, char **argv)
 	return ret;
 }
 
+/* The rest of `shbench history add RUN...`. */
+static int add_to_history(char *const *runs, unsigned int nr)
+{
+	int ret = 0;
+
+	for (unsigned int i = 0; i < nr && !ret; i++) {
+		char *path;
+		json_t *doc = load_run(runs[i], &path);
+
+		if (!doc)
+			return EXIT_INFRA;
+		if (json_object_get(doc, "complete") != json_true()) {
+			err("run %s is not complete: go on with it (--resume), then add it", runs[i]);
+			ret = -EINVAL;
+		} else {
+			ret = history_add(doc);
+		}
+		json_decref(doc);
+		free(path);
+	}
+	return ret ? EXIT_INFRA : EXIT_OK;
+}
+
+static int cmd_history(int argc, char **argv)
+{
+	struct args a = {};
+	struct history h;
+	const char *slash;
+	json_t *lines, *v;
+	char *dir, *templates;
+	size_t bad;
+	int ret;
+
+	parse(argc, argv, history_argp_options, "[add RUN...]",
+	      "Shows where metrics changed for good over all runs of the history, and draws each over time; or adds runs to it.", 0, 8, &a);
+	if (a.nr_pos && !strcmp(a.pos[0], "add"))
+		return add_to_history(a.pos + 1, a.nr_pos - 1);
+	if (a.nr_pos) {
+		err("history: '%s' is not a thing it does; nothing, or: add RUN...", a.pos[0]);
+		return EXIT_USAGE;
+	}
+	lines = history_read(history_path(), &bad);
+	if (!lines)
+		return EXIT_INFRA;
+	history_collect(lines, &h);
+	h.bad = bad;
+	if (opt.json) {
+		v = history_json(&h, a.metric);
+		json_dumpf(v, stdout, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
+		putchar('\n');
+		json_decref(v);
+	} else {
+		history_terminal(stdout, &h, a.metric, a.run.all, isatty(STDOUT_FILENO));
+	}
+	slash = strrchr(history_path(), '/');
+	dir = slash ? xasprintf("%.*s/history", (int)(slash - history_path()), history_path()) : xstrdup("history");
+	templates = xasprintf("%s/results/templates", top_dir());
+	ret = h.nr ? history_plots(&h, a.metric, dir, templates) : 0;
+	if (ret > 0)
+		note("%d plots in %s", ret, dir);
+	free(dir);
+	free(templates);
+	history_free(&h);
+	json_decref(lines);
+	return ret < 0 ? EXIT_INFRA : EXIT_OK;
+}
+
 static int cmd_shell(int argc, char **argv)
 {
 	struct args a = { .fs = "xfs", .mode = "reflink", .image = "synthetic", .n = 4 };
@@ -413,6 +489,7 @@ static const struct command {
 	{ "report", "[RUN]", "table, summary and plots of a stored run", cmd_report },
 	{ "plots", "[RUN]", "draw a stored run's plots again", cmd_plots },
 	{ "compare", "A B", "compare two runs, or two kernels of one", cmd_compare },
+	{ "history", "[add RUN]", "what changed over all nights, with plots", cmd_history },
 	{ "kernel", "...", "list, build, config, tree, export: see `shbench kernel --help`", cmd_kernel_sub },
 	{ "list", "[PLAN]", "plans, kernels, workloads, or the cells of a plan", cmd_list },
 	{ "shell", "KERNEL", "interactive shell in a guest with the trees mounted", cmd_shell },
@@ -424,7 +501,7 @@ static void usage(FILE *f)
 	fputs("Usage: shbench COMMAND [OPTION...]\n"
 	      "Measures what reflinked containers cost in page cache, on real kernels, in virtual machines.\n\n", f);
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
-		fprintf(f, "  %-8s %-10s %s\n", commands[i].name, commands[i].args, commands[i].summary);
+		fprintf(f, "  %-8s %-11s %s\n", commands[i].name, commands[i].args, commands[i].summary);
 	fprintf(f, "\n`shbench COMMAND --help` tells the options; all know -q and --json.\n%s\n", exit_codes);
 }
 

@@ -25,6 +25,16 @@ const char *runs_dir(void)
 	return dir;
 }
 
+const char *history_path(void)
+{
+	static char *path;
+	const char *s = getenv("SHCACHE_HISTORY");
+
+	if (!path)
+		path = s && *s ? xstrdup(s) : xasprintf("%s/history.jsonl", runs_dir());
+	return path;
+}
+
 int json_save(const char *path, const json_t *v)
 {
 	char *s = json_dumps(v, JSON_INDENT(1) | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(15));

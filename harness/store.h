@@ -9,6 +9,8 @@
  *	summary.md, plots/
  *	tmp/			initramfs and scratch disks of running boots; emptied
  *
+ * and beside the runs history.jsonl, which only grows, and its plots, history/.
+ *
  * A lock (flock on ID/lock) keeps two processes out of one run.
  */
 #ifndef SHCACHE_STORE_H
@@ -18,6 +20,9 @@
 
 /* results/runs below the checkout, or $SHCACHE_RESULTS. */
 const char *runs_dir(void);
+
+/* The history of all runs (history.h): $SHCACHE_HISTORY, else history.jsonl in runs_dir(). */
+const char *history_path(void);
 
 struct run_dir {
 	char *id, *path;

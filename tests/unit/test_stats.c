@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <cmocka.h>
 
 #include "bench.h"
@@ -260,6 +261,100 @@ static void min_boots(void **state)
 	assert_int_equal(stat_min_boots(1), 1);
 }
 
+/* Annual flow of the Nile at Aswan, 1871 to 1970 (Cobb, Biometrika 65 (1978)): it fell after 1898, the 28th year. */
+static void change_points_nile(void **state)
+{
+	static const double nile[] = {
+		1120, 1160, 963, 1210, 1160, 1160, 813, 1230, 1370, 1140, 995, 935, 1110, 994, 1020, 960, 1180, 799, 958, 1140, 1100, 1210,
+		1150, 1250, 1260, 1220, 1030, 1100, 774, 840, 874, 694, 940, 833, 701, 916, 692, 1020, 1050, 969, 831, 726, 456, 824, 702,
+		1120, 1100, 832, 764, 821, 768, 845, 864, 862, 698, 845, 744, 796, 1040, 759, 781, 865, 845, 944, 984, 897, 822, 1010, 771,
+		676, 649, 846, 812, 742, 801, 1040, 860, 874, 848, 890, 744, 749, 838, 1050, 918, 986, 797, 923, 975, 815, 1020, 906, 901,
+		1170, 912, 746, 919, 718, 714, 740,
+	};
+	struct change_point *cp, *again;
+
+	(void)state;
+	assert_int_equal(N(nile), 100);
+	assert_int_equal(stat_change_points(nile, N(nile), 3, 0.001, &cp), 1);
+	assert_int_equal(cp[0].at, 28);
+	near(cp[0].p, 0.0001, 0);
+	assert_int_equal(stat_change_points(nile, N(nile), 3, 0.001, &again), 1);
+	assert_int_equal(again[0].at, cp[0].at);
+	assert_true(again[0].p == cp[0].p);
+	free(cp);
+	free(again);
+}
+
+static double noise(uint64_t *state)
+{
+	*state = *state * 6364136223846793005u + 1442695040888963407u;
+	return (double)(*state >> 33) * 0x1p-31 - 0.5;
+}
+
+/* Exact counts: a step of one page; two steps; an outlier and an alternation, which are no change of level. */
+static void change_points_exact(void **state)
+{
+	struct change_point *cp;
+	double v[40];
+
+	(void)state;
+	for (size_t i = 0; i < N(v); i++)
+		v[i] = i < 25 ? 512 : 513;
+	assert_int_equal(stat_change_points(v, N(v), 3, 0.001, &cp), 1);
+	assert_int_equal(cp[0].at, 25);
+	free(cp);
+	/* After 20 equal nights the fourth shows it, the third does not yet. */
+	for (size_t i = 0; i < N(v); i++)
+		v[i] = i < 20 ? 512 : 513;
+	assert_int_equal(stat_change_points(v, 23, 3, 0.001, &cp), 0);
+	assert_int_equal(stat_change_points(v, 24, 3, 0.001, &cp), 1);
+	assert_int_equal(cp[0].at, 20);
+	free(cp);
+	for (size_t i = 0; i < N(v); i++)
+		v[i] = i < 14 ? 100 : i < 27 ? 120 : 90;
+	assert_int_equal(stat_change_points(v, N(v), 3, 0.001, &cp), 2);
+	assert_int_equal(cp[0].at, 14);
+	assert_int_equal(cp[1].at, 27);
+	free(cp);
+	for (size_t i = 0; i < N(v); i++)
+		v[i] = i == 17 ? 1000 : 100;
+	assert_int_equal(stat_change_points(v, N(v), 3, 0.001, &cp), 0);
+	for (size_t i = 0; i < N(v); i++)
+		v[i] = 391 + 994 * (double)(i % 2);
+	assert_int_equal(stat_change_points(v, N(v), 3, 0.001, &cp), 0);
+	assert_int_equal(stat_change_points(v, 0, 3, 0.001, &cp), 0);
+	assert_int_equal(stat_change_points(v, 5, 3, 0.001, &cp), 0);
+}
+
+/* Stable series: at 1 % no more than 1 % are split (binomial: more than 11 of 400 has a chance below 1 in 1000); a shift of 2 sd is found. */
+static void change_points_error(void **state)
+{
+	unsigned int false_alarms = 0, hits = 0;
+	struct change_point *cp;
+	uint64_t seed = 7;
+	double v[60];
+
+	(void)state;
+	for (unsigned int k = 0; k < 400; k++) {
+		for (size_t i = 0; i < N(v); i++)
+			v[i] = noise(&seed);
+		if (stat_change_points(v, N(v), 3, 0.01, &cp)) {
+			false_alarms++;
+			free(cp);
+		}
+	}
+	assert_in_range(false_alarms, 1, 11);
+	for (unsigned int k = 0; k < 50; k++) {
+		for (size_t i = 0; i < N(v); i++)
+			v[i] = noise(&seed) + (i >= 40 ? 0.58 : 0);
+		if (stat_change_points(v, N(v), 3, 0.001, &cp) == 1)
+			hits += cp[0].at >= 37 && cp[0].at <= 43;
+		free(cp);
+		cp = NULL;
+	}
+	assert_in_range(hits, 44, 50);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -275,6 +370,9 @@ int main(void)
 		cmocka_unit_test(holm),
 		cmocka_unit_test(theil_sen),
 		cmocka_unit_test(min_boots),
+		cmocka_unit_test(change_points_nile),
+		cmocka_unit_test(change_points_exact),
+		cmocka_unit_test(change_points_error),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
