@@ -319,29 +319,19 @@ static int check_sections(const struct plan *p)
 	return 0;
 }
 
-int plan_load(const char *name, struct plan **out)
+int plan_parse(const char *path, const char *text, struct plan **out)
 {
 	struct plan *p = xcalloc(1, sizeof(*p));
 	struct loading l = { .p = p };
-	const char *base;
+	const char *base = strrchr(path, '/');
 	int ret;
 
-	p->path = plan_path(name);
-	if (!p->path) {
-		plan_free(p);
-		return -ENOENT;
-	}
+	p->path = xstrdup(path);
+	p->text = xstrdup(text);
 	p->seed = 1;
-	ret = read_file(p->path, &p->text, NULL);
-	if (ret) {
-		err("plan %s: %s", p->path, strerror(-ret));
-		plan_free(p);
-		return ret;
-	}
-	base = strrchr(p->path, '/');
-	base = base ? base + 1 : p->path;
+	base = base ? base + 1 : path;
 	p->name = xstrndup(base, strcspn(base, "."));
-	ret = ini_parse(p->path, on_key, &l);
+	ret = ini_parse_string(text, on_key, &l);
 	if (ret) {
 		err("%s:%d: %s", p->path, ret, l.problem ? l.problem : "neither [section] nor key = value");
 		ret = -EINVAL;
@@ -361,6 +351,24 @@ int plan_load(const char *name, struct plan **out)
 	}
 	*out = p;
 	return 0;
+}
+
+int plan_load(const char *name, struct plan **out)
+{
+	char *path = plan_path(name), *text;
+	int ret;
+
+	if (!path)
+		return -ENOENT;
+	ret = read_file(path, &text, NULL);
+	if (ret) {
+		err("plan %s: %s", path, strerror(-ret));
+	} else {
+		ret = plan_parse(path, text, out);
+		free(text);
+	}
+	free(path);
+	return ret;
 }
 
 int plan_check(const struct plan *p, const json_t *describe)
@@ -572,6 +580,11 @@ int plan_expand(const struct plan *p, const char *kernels, struct cell **cells, 
 	*cells = e.cells;
 	*nr = e.nr;
 	return 0;
+}
+
+char *cell_place(const struct cell *c)
+{
+	return xasprintf("%s/%s/%s/%s/%s", c->s->name, c->lane == LANE_ICOUNT ? "icount" : "wall", c->fs, c->mode, c->image);
 }
 
 void cells_free(struct cell *cells, size_t nr)

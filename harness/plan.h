@@ -77,6 +77,8 @@ struct cell {
 
 /* Reads a plan: a name (bench/NAME.plan) or a path. Errors were printed with file:line. Returns 0 or -ENOENT, -EINVAL. */
 int plan_load(const char *name, struct plan **out);
+/* The same from a text that was kept; path is for messages and gives the plan its name. */
+int plan_parse(const char *path, const char *text, struct plan **out);
 void plan_free(struct plan *p);
 /* Sorted names of bench/NAME.plan, NULL-terminated. */
 char **plan_names(void);
@@ -92,6 +94,8 @@ int plan_check(const struct plan *p, const json_t *describe);
  * Where no two labels name the same kernel each icount section gets one selfcheck cell. Returns 0, -EINVAL (printed).
  */
 int plan_expand(const struct plan *p, const char *kernels, struct cell **cells, size_t *nr);
+/* "SECTION/LANE/FS/MODE/IMAGE", malloced. */
+char *cell_place(const struct cell *c);
 void cells_free(struct cell *cells, size_t nr);
 
 /* "NAME:LABEL" words: calls fn for each. Returns the first non-zero return. */

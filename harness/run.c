@@ -25,6 +25,7 @@
 #include "kernel.h"
 #include "plan.h"
 #include "run.h"
+#include "shard.h"
 #include "store.h"
 #include "util.h"
 
@@ -56,6 +57,7 @@ struct session {
 	json_t *inputs;
 	double load_before[3];
 	char created[32];
+	char durations_hash[65];	/* --shard */
 };
 
 char *agent_path(void)
@@ -250,6 +252,8 @@ static json_t *cell_head(const struct session *s, const struct cell *c)
 	const struct image *img = image_by_name(s, c->image);
 	const struct kernel *k = kernel_by_label(s, c->label);
 	json_t *params = json_object(), *o;
+	char *command, *place;
+	const char *quote;
 
 	for (unsigned int i = 0; i < c->s->nr_params; i++)
 		json_object_set_new(params, c->s->params[i].k, json_string(c->s->params[i].v));
@@ -260,8 +264,15 @@ static json_t *cell_head(const struct session *s, const struct cell *c)
 		      section_mount(c) ? section_mount(c) : "", "params", params, "mem_mb", cell_mem_mb(c), "cpus",
 		      c->lane == LANE_ICOUNT ? 1 : c->s->cpus, "boot", c->boot, "perturbation", c->perturbation, "selfcheck",
 		      c->selfcheck, "peer", c->s->peer, "seed", (json_int_t)c->seed);
-	json_object_set_new(o, "reproduce", json_sprintf("./shbench run %s%s%s --cell %s", s->ro->plan,
-							  s->ro->kernels ? " -k " : "", s->ro->kernels ? s->ro->kernels : "", c->id));
+	quote = s->ro->kernels && strchr(s->ro->kernels, ' ') ? "'" : "";
+	command = xasprintf("./shbench run %s%s%s%s%s", s->ro->plan, s->ro->kernels ? " -k " : "", quote, s->ro->kernels ? s->ro->kernels : "",
+			    quote);
+	json_object_set_new(o, "reproduce", json_sprintf("%s --cell %s", command, c->id));
+	/* All boots of this place with all kernels: what gives a row of a comparison again. */
+	place = cell_place(c);
+	json_object_set_new(o, "reproduce_row", json_sprintf("%s --only %s", command, place));
+	free(place);
+	free(command);
 	return o;
 }
 
@@ -638,7 +649,7 @@ static json_t *loads(const double l[3])
 static json_t *session_inputs(struct session *s)
 {
 	char plan_hash[65], agent_hash[65] = "";
-	json_t *kernels = json_array(), *images = json_array();
+	json_t *kernels = json_array(), *images = json_array(), *inputs;
 
 	sha256_hex(s->plan->text, strlen(s->plan->text), plan_hash);
 	sha256_file(s->agent, agent_hash);
@@ -653,14 +664,16 @@ static json_t *session_inputs(struct session *s)
 							s->images[i].hash ? s->images[i].hash : "", "note",
 							s->images[i].note ? s->images[i].note : "", "files",
 							s->images[i].files, "bytes", (json_int_t)s->images[i].bytes));
-	return json_pack("{s:s,s:s,s:s,s:o,s:o,s:{s:s,s:s,s:s}}", "plan", s->plan->name, "plan_hash", plan_hash, "agent", agent_hash,
+	inputs = json_pack("{s:s,s:s,s:s,s:o,s:o,s:{s:s,s:s,s:s}}", "plan", s->plan->name, "plan_hash", plan_hash, "agent", agent_hash,
 			 "kernels", kernels, "images", images, "qemu", "version", s->qemu_version ? s->qemu_version : "",
 			 "accel", accel_name(s->accel.accel), "accel_why", s->accel.why ? s->accel.why : "");
+	json_object_set_new(inputs, "part", json_sprintf("%u/%u %s", s->ro->shard, s->ro->shards, s->durations_hash));
+	return inputs;
 }
 
 static int resume_check(struct session *s)
 {
-	static const char *const keys[] = { "plan", "plan_hash", "agent", "kernels", "images", "qemu" };
+	static const char *const keys[] = { "plan", "plan_hash", "agent", "kernels", "images", "qemu", "part" };
 	char *path = xasprintf("%s/inputs.json", s->rd.path);
 	json_t *old = json_read(path);
 
@@ -742,7 +755,8 @@ static json_t *assemble(struct session *s, bool complete)
 			json_array_append_new(missing, json_string(s->cells[i].id));
 		free(p);
 	}
-	pairs = run_check_determinism(cells);
+	/* Of a part the merge judges: what one part finds holds for the others too. */
+	pairs = s->ro->shards ? 0 : run_check_determinism(cells);
 	if (getloadavg(after, 3) < 0)
 		after[0] = after[1] = after[2] = NAN;
 	json_object_set_new(host, "loadavg_before", loads(s->load_before));
@@ -757,10 +771,62 @@ static json_t *assemble(struct session *s, bool complete)
 			"kernels", json_object_get(s->inputs, "kernels"), "images", json_object_get(s->inputs, "images"),
 			"baseline", s->kernels[0].label, "workloads", json_object_get(s->describe, "workloads"),
 			"determinism_pairs", pairs, "missing", missing, "cells", cells);
+	json_object_set(doc, "agent", json_object_get(s->inputs, "agent"));
+	if (s->ro->shards)
+		json_object_set_new(doc, "shard", json_pack("{s:i,s:i,s:s}", "index", s->ro->shard, "count", s->ro->shards, "durations",
+							    s->durations_hash));
 	return doc;
 }
 
 /* --- sessions ------------------------------------------------------------------------------------------------------------ */
+
+bool run_place_matches(const char *only, const char *place)
+{
+	size_t n = strlen(only);
+
+	return !strncmp(only, place, n) && (!place[n] || place[n] == '/');
+}
+
+/* Moves the cells that are to be carried out to the front. */
+static int select_cells(struct session *s)
+{
+	const struct run_options *ro = s->ro;
+	unsigned int *part = xcalloc(s->nr_all, sizeof(*part));
+	json_t *durations = NULL;
+	size_t n = 0;
+	int ret = 0;
+
+	if (ro->shards) {
+		ret = durations_load(ro->durations, s->plan, &durations, s->durations_hash);
+		if (!ret)
+			shard_split(s->cells, s->nr_all, durations, ro->shards, part);
+		json_decref(durations);
+	}
+	for (size_t i = 0; i < s->nr_all && !ret; i++) {
+		struct cell c = s->cells[i];
+		char *place = cell_place(&c);
+
+		if ((!ro->cell || !strncmp(c.id, ro->cell, strlen(ro->cell))) && (!ro->only || run_place_matches(ro->only, place)) &&
+		    (!ro->shards || part[i] == ro->shard)) {
+			s->cells[i] = s->cells[n];
+			s->cells[n++] = c;
+		}
+		free(place);
+	}
+	free(part);
+	if (ret)
+		return ret;
+	if (!n && (ro->cell || ro->only)) {
+		err("plan %s has no cell '%s'; `shbench list %s` shows them", s->plan->name, ro->cell ? ro->cell : ro->only, ro->plan);
+		return -EINVAL;
+	}
+	if (!n) {
+		err("plan %s has nothing for part %u of %u: it has fewer independent parts; use fewer", s->plan->name, ro->shard, ro->shards);
+		return -EINVAL;
+	}
+	s->nr_cells = n;
+	return 0;
+}
 
 static int session_open(struct session *s, const struct run_options *ro)
 {
@@ -783,23 +849,9 @@ static int session_open(struct session *s, const struct run_options *ro)
 	if (ret)
 		return ret;
 	s->nr_all = s->nr_cells;
-	if (ro->cell) {
-		size_t n = 0;
-
-		for (size_t i = 0; i < s->nr_cells; i++) {
-			struct cell c = s->cells[i];
-
-			if (strncmp(c.id, ro->cell, strlen(ro->cell)))
-				continue;
-			s->cells[i] = s->cells[n];
-			s->cells[n++] = c;
-		}
-		if (!n) {
-			err("plan %s has no cell '%s'; `shbench list %s` shows them", s->plan->name, ro->cell, s->plan->name);
-			return -EINVAL;
-		}
-		s->nr_cells = n;
-	}
+	ret = select_cells(s);
+	if (ret)
+		return ret;
 	s->qemu_version = vm_qemu_version(NULL);
 	if (!s->qemu_version) {
 		err("no QEMU: %s; `make deps` installs what is needed", strerror(errno));
@@ -888,7 +940,7 @@ static json_t *carry_out(struct session *s, int *status)
 		return doc;
 	}
 	*status = ret ? EXIT_INFRA : EXIT_OK;
-	if (!ret && !s->ro->resume && !s->ro->cell)
+	if (!ret && !s->ro->resume && !s->ro->cell && !s->ro->only && !s->ro->shards)
 		note_duration(s->plan->name, now_s() - start);
 	return doc;
 }
@@ -990,6 +1042,13 @@ int history_add(const json_t *doc)
 	return ret;
 }
 
+int run_conclude(const char *dir, const json_t *doc, bool history, const struct run_options *ro)
+{
+	int cells = cells_status(doc), cmp = report_run(dir, doc, ro), status = cells == EXIT_INFRA || !cmp ? cells : cmp;
+
+	return history && history_add(doc) ? EXIT_INFRA : status;
+}
+
 int run_bench(const struct run_options *ro, char **dir)
 {
 	struct session s;
@@ -1002,12 +1061,16 @@ int run_bench(const struct run_options *ro, char **dir)
 	}
 	doc = carry_out(&s, &status);
 	if (doc && json_object_get(doc, "complete") == json_true()) {
-		int cells = cells_status(doc), cmp = report_run(s.rd.path, doc, ro);
+		int end;
 
+		if (ro->shards) {
+			end = cells_status(doc);
+			note("part %u/%u: %s/run.json; `shbench merge` joins the parts and judges", ro->shard, ro->shards, s.rd.path);
+		} else {
+			end = run_conclude(s.rd.path, doc, s.plan->history && !ro->cell && !ro->only, ro);
+		}
 		if (!status)
-			status = cells == EXIT_INFRA || !cmp ? cells : cmp;
-		if (s.plan->history && !ro->cell && history_add(doc))
-			status = EXIT_INFRA;
+			status = end;
 	}
 	if (dir)
 		*dir = s.rd.path ? xstrdup(s.rd.path) : NULL;

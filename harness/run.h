@@ -14,6 +14,9 @@ struct run_options {
 	const char *plan;
 	const char *kernels;	/* replaces the plan's list */
 	const char *cell;	/* only cells whose id starts so */
+	const char *only;	/* only cells of this place: SECTION[/LANE[/FS[/MODE[/IMAGE]]]] */
+	unsigned int shard, shards;	/* only part `shard` of `shards`, from 1; 0: all of the plan */
+	const char *durations;	/* file with known durations for the split; NULL: the plan's own, if there is one */
 	const char *resume;	/* run to go on with */
 	enum vm_accel accel;
 	unsigned int jobs;	/* VMs at once; 0: one per core */
@@ -31,6 +34,9 @@ int run_as_test(const struct run_options *ro);
 /* Interactive: boots kernel with the trees of the plan's section made and a shell on the terminal. */
 int run_shell(const char *kernel, const char *fs, const char *mode, const char *image, unsigned int n, enum vm_accel accel);
 
+/* Is this place, SECTION/LANE/FS/MODE/IMAGE, the one that `only` names or is it in it? */
+bool run_place_matches(const char *only, const char *place);
+
 /* The agent's self-description, or NULL (printed). */
 json_t *agent_describe(void);
 /* Path of the guest agent that was built with this command. */
@@ -39,6 +45,10 @@ char *agent_path(void);
 /* From a run document to its reports: terminal, summary.md, plots. Returns an exit code. */
 int report_run(const char *dir, const json_t *doc, const struct run_options *ro);
 
+/*
+ * What follows a complete run: messages for boots that did not pass, the reports, and, if wanted, the history. Returns the run's exit code.
+ */
+int run_conclude(const char *dir, const json_t *doc, bool history, const struct run_options *ro);
 /* Adds a run document to the history. 0 or -errno, printed. */
 int history_add(const json_t *doc);
 

@@ -15,6 +15,7 @@
 #include "kernel.h"
 #include "plan.h"
 #include "run.h"
+#include "shard.h"
 #include "store.h"
 #include "util.h"
 
@@ -27,12 +28,12 @@ struct args {
 	struct run_options run;
 	const char *fs, *mode, *image, *metric;
 	unsigned int n;
-	char *pos[8];
+	char *pos[256];
 	unsigned int nr_pos, max_pos, min_pos;
 	const char *what;	/* the positional arguments, for messages */
 };
 
-enum { OPT_CELL = 256, OPT_RESUME, OPT_STRICT, OPT_FORCE, OPT_ACCEL, OPT_FS, OPT_MODE, OPT_IMAGE, OPT_N, OPT_METRIC };
+enum { OPT_CELL = 256, OPT_RESUME, OPT_STRICT, OPT_FORCE, OPT_ACCEL, OPT_FS, OPT_MODE, OPT_IMAGE, OPT_N, OPT_METRIC, OPT_ONLY, OPT_SHARD, OPT_DURATIONS };
 
 static const struct argp_option common_options[] = {
 	{ "quiet", 'q', NULL, 0, "No progress, only results and errors", 0 },
@@ -44,10 +45,19 @@ static const struct argp_option common_options[] = {
 static const struct argp_option run_argp_options[] = {
 	{ "kernels", 'k', "LIST", 0, "Kernels instead of the plan's: NAME or NAME:LABEL, the first is the baseline", 0 },
 	{ "cell", OPT_CELL, "ID", 0, "Only the cells whose id starts so", 0 },
+	{ "only", OPT_ONLY, "PLACE", 0, "Only SECTION[/LANE[/FS[/MODE[/IMAGE]]]], with all kernels", 0 },
+	{ "shard", OPT_SHARD, "I/N", 0, "Only part I of N; `shbench merge` joins the parts", 0 },
+	{ "durations", OPT_DURATIONS, "FILE", 0, "Known durations for an even split, the same file for all parts", 0 },
 	{ "resume", OPT_RESUME, "RUN", 0, "Go on with an interrupted run (id or 'last')", 0 },
 	{ "accel", OPT_ACCEL, "kvm|tcg", 0, "Do not probe, use this accelerator", 0 },
 	{ "jobs", 'j', "N", 0, "VMs at once (default: one per core)", 0 },
 	{ "strict", OPT_STRICT, NULL, 0, "Inconclusive comparisons end with exit code 4", 0 },
+	{ 0 }
+};
+
+static const struct argp_option list_argp_options[] = {
+	{ "shard", OPT_SHARD, "I/N", 0, "Only the cells of part I of N", 0 },
+	{ "durations", OPT_DURATIONS, "FILE", 0, "Known durations for an even split", 0 },
 	{ 0 }
 };
 
@@ -116,6 +126,16 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case OPT_CELL:
 		a->run.cell = arg;
 		return 0;
+	case OPT_ONLY:
+		a->run.only = arg;
+		return 0;
+	case OPT_SHARD:
+		if (shard_parse(arg, &a->run.shard, &a->run.shards))
+			argp_error(state, "--shard is '%s', must be I/N with I from 1 to N, N at most 1000", arg);
+		return 0;
+	case OPT_DURATIONS:
+		a->run.durations = arg;
+		return 0;
 	case OPT_RESUME:
 		a->run.resume = arg;
 		return 0;
@@ -151,6 +171,12 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		*(key == 'j' ? &a->run.jobs : &a->n) = v;
 		return 0;
 	}
+	case ARGP_KEY_END:
+		if (a->run.shards && (a->run.cell || a->run.only))
+			argp_error(state, "--shard goes with neither --cell nor --only: parts must add up to the plan");
+		if (a->run.durations && !a->run.shards)
+			argp_error(state, "--durations is for --shard");
+		return ARGP_ERR_UNKNOWN;
 	case ARGP_KEY_INIT:
 		state->child_inputs[0] = a;
 		return 0;
@@ -322,6 +348,37 @@ static int cmd_compare(int argc, char **argv)
 	return ret;
 }
 
+static int cmd_merge(int argc, char **argv)
+{
+	struct args a = {};
+
+	parse(argc, argv, compare_argp_options, "RUN...",
+	      "Joins the runs of all parts of a plan (run --shard I/N) into a new run, and reports on it. RUN is an id or a directory with a "
+	      "run.json.", 1, ARRAY_SIZE(a.pos), &a);
+	a.run.argv = (const char *const *)argv;
+	return run_merge((const char *const *)a.pos, a.nr_pos, &a.run);
+}
+
+static int cmd_durations(int argc, char **argv)
+{
+	struct args a = {};
+	json_t *doc, *v;
+	char *path;
+
+	parse(argc, argv, NULL, "[RUN]", "Prints how long boots of each place took (default: last): for --durations, or to be kept as "
+	      "bench/PLAN.durations.json.", 0, 1, &a);
+	doc = load_run(a.nr_pos ? a.pos[0] : "last", &path);
+	if (!doc)
+		return EXIT_INFRA;
+	v = durations_of(doc);
+	json_dumpf(v, stdout, JSON_INDENT(1) | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(6));
+	putchar('\n');
+	json_decref(v);
+	json_decref(doc);
+	free(path);
+	return EXIT_OK;
+}
+
 /* The rest of `shbench history add RUN...`. */
 static int add_to_history(char *const *runs, unsigned int nr)
 {
@@ -397,40 +454,62 @@ static int cmd_shell(int argc, char **argv)
 	return run_shell(a.pos[0], a.fs, a.mode, a.image, a.n, a.run.accel);
 }
 
-static void list_cells(const char *name, int *status)
+static void print_cell(const struct cell *c)
 {
-	struct plan *p;
-	struct cell *cells;
-	size_t nr;
+	printf("%s  %-20s %-8s %-6s %-5s %-14s %-12s boot %u layout %u%s\n", c->id, c->s->name, c->label,
+	       c->lane == LANE_ICOUNT ? "icount" : "wall", c->fs, c->mode, c->image, c->boot, c->perturbation,
+	       c->selfcheck ? " selfcheck" : "");
+}
 
-	if (plan_load(name, &p)) {
-		*status = EXIT_USAGE;
-		return;
-	}
+static int list_cells(const struct run_options *ro)
+{
+	unsigned int *part;
+	char hash[65];
+	json_t *durations = NULL;
+	struct cell *cells;
+	struct plan *p;
+	double seconds = 0;
+	size_t nr, n = 0;
+	int ret;
+
+	if (plan_load(ro->plan, &p))
+		return EXIT_USAGE;
 	if (plan_expand(p, NULL, &cells, &nr)) {
-		*status = EXIT_USAGE;
-	} else {
-		for (size_t i = 0; i < nr; i++)
-			printf("%s  %-20s %-8s %-6s %-5s %-14s %-12s boot %u layout %u%s\n", cells[i].id, cells[i].s->name,
-			       cells[i].label, cells[i].lane == LANE_ICOUNT ? "icount" : "wall", cells[i].fs, cells[i].mode,
-			       cells[i].image, cells[i].boot, cells[i].perturbation, cells[i].selfcheck ? " selfcheck" : "");
-		cells_free(cells, nr);
+		plan_free(p);
+		return EXIT_USAGE;
 	}
+	part = xcalloc(nr, sizeof(*part));
+	ret = ro->shards ? durations_load(ro->durations, p, &durations, hash) : 0;
+	if (!ret && ro->shards)
+		shard_split(cells, nr, durations, ro->shards, part);
+	for (size_t i = 0; i < nr && !ret; i++) {
+		if (ro->shards && part[i] != ro->shard)
+			continue;
+		print_cell(&cells[i]);
+		seconds += durations_seconds(durations, &cells[i]);
+		n++;
+	}
+	if (!ret && ro->shards)
+		printf("# part %u/%u: %zu of %zu boots, %.0f s of boots%s\n", ro->shard, ro->shards, n, nr, seconds,
+		       durations ? "" : " (no durations known: 10 s each)");
+	json_decref(durations);
+	free(part);
+	cells_free(cells, nr);
 	plan_free(p);
+	return ret ? EXIT_USAGE : EXIT_OK;
 }
 
 static int cmd_list(int argc, char **argv)
 {
 	struct args a = {};
-	int status = EXIT_OK;
 	json_t *describe, *w;
 	char **names;
 	size_t i;
 
-	parse(argc, argv, NULL, "[PLAN]", "Shows plans, kernels and workloads, or the cells of a plan.", 0, 1, &a);
+	parse(argc, argv, list_argp_options, "[PLAN]", "Shows plans, kernels and workloads, or the cells of a plan.", 0, 1, &a);
 	if (a.nr_pos) {
-		list_cells(a.pos[0], &status);
-		return status;
+		a.run.plan = a.pos[0];
+		return list_cells(&a.run);
 	}
 	names = plan_names();
 	puts("plans (shbench run PLAN):");
@@ -489,6 +568,8 @@ static const struct command {
 	{ "report", "[RUN]", "table, summary and plots of a stored run", cmd_report },
 	{ "plots", "[RUN]", "draw a stored run's plots again", cmd_plots },
 	{ "compare", "A B", "compare two runs, or two kernels of one", cmd_compare },
+	{ "merge", "RUN...", "join the runs of a plan's parts (run --shard I/N)", cmd_merge },
+	{ "durations", "[RUN]", "how long boots took, for an even split into parts", cmd_durations },
 	{ "history", "[add RUN]", "what changed over all nights, with plots", cmd_history },
 	{ "kernel", "...", "list, build, config, tree, export: see `shbench kernel --help`", cmd_kernel_sub },
 	{ "list", "[PLAN]", "plans, kernels, workloads, or the cells of a plan", cmd_list },
@@ -501,7 +582,7 @@ static void usage(FILE *f)
 	fputs("Usage: shbench COMMAND [OPTION...]\n"
 	      "Measures what reflinked containers cost in page cache, on real kernels, in virtual machines.\n\n", f);
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
-		fprintf(f, "  %-8s %-11s %s\n", commands[i].name, commands[i].args, commands[i].summary);
+		fprintf(f, "  %-9s %-11s %s\n", commands[i].name, commands[i].args, commands[i].summary);
 	fprintf(f, "\n`shbench COMMAND --help` tells the options; all know -q and --json.\n%s\n", exit_codes);
 }
 
