@@ -274,7 +274,7 @@ int run_merge(const char *const *ids, size_t nr, const struct run_options *ro)
 		goto out;
 	out = merge_docs(docs, ids, nr, rd.id, &why);
 	if (!out) {
-		err("cannot merge: %s; parts must come from one plan, with the same kernels, QEMU and accelerator everywhere", why);
+		err("cannot merge: %s; parts must come from one plan, with the same kernels, QEMU and accelerator", why);
 		remove_tree(rd.path);
 		goto out;
 	}

@@ -1030,12 +1030,18 @@ static int open_status(int ret)
 
 int history_add(const json_t *doc)
 {
+	const char *slash = strrchr(history_path(), '/');
 	json_t *lines = history_lines(doc);
 	size_t added;
-	int ret = mkdir_p(runs_dir());
+	int ret;
 
-	if (!ret)
-		ret = history_append(history_path(), lines, &added);
+	if (slash) {
+		char *dir = xstrndup(history_path(), slash - history_path());
+
+		mkdir_p(dir);	/* what fails here fails below too */
+		free(dir);
+	}
+	ret = history_append(history_path(), lines, &added);
 	json_decref(lines);
 	if (!ret)
 		note("history: %zu lines of %s added to %s", added, json_string_value(json_object_get(doc, "id")), history_path());
