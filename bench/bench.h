@@ -15,7 +15,7 @@
  *  "cells":[{"id":"<12 hex>","section":"fault-xfs","kernel":"base","workload":"fault","lane":"wall|icount","fs":"xfs","mode":"reflink",
  *            "image":"synthetic","image_hash":"...","image_note":"","params":{"n":"1,2,5"},"mem_mb":2048,"cpus":2,
  *            "boot":0,"perturbation":0,"seed":42,
- *            "reproduce":"./shbench run quick --cell 1a2b...","verdict":"passed","why":"","splat_id":null,
+ *            "reproduce":"./shbench run quick --cell 1a2b...","verdict":"passed","why":"","splat_id":null,"splat_seen":"",
  *            "argv":["qemu-system-x86_64",...],"cmdline":"...","console":"consoles/<id>.log","boot_s":2.1,"wall_s":9.0,
  *            "samples":[{"m":"unique_frames","v":123.0,"x":{"n":"10","access":"mmap"}}],
  *            "hists":[{"m":"fault","x":{"class":"first-touch"},"h":{hist.h's JSON form}}],
@@ -79,6 +79,8 @@ size_t stat_change_points(const double *v, size_t n, size_t least, double alpha,
 json_t *rundoc_load(const char *path);
 /* Checks a document; *why (malloced) says the first thing that is wrong. 0 or -EINVAL. */
 int rundoc_check(const json_t *doc, char **why);
+/* "new splat ID", "splat ID, known since 2026-01-08", or without a history "splat ID"; "" for a boot without one. Malloced. */
+char *cell_splat(const json_t *cell);
 
 /* --- comparison (compare.c) ---------------------------------------------------------------------------------------------- */
 

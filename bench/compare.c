@@ -609,9 +609,12 @@ static void add_cell_rows(struct comparison *c, const json_t *doc, const char *l
 		if (strcmp(json_str(cell, "kernel", ""), label))
 			continue;
 		if (class == CELL_FAILED || class == CELL_INVALID) {
+			char *splat = cell_splat(cell);
+
 			c->failed += class == CELL_FAILED;
 			add_cell_row(c, cell, bench_printf("%s boot %.0f.%.0f", label, json_num(cell, "boot", 0), json_num(cell, "perturbation", 0)),
-				     bench_printf("%s%s%s", verdict, *why ? ": " : "", why));
+				     bench_printf("%s%s%s%s%s%s", verdict, *why ? ": " : "", why, *splat ? " (" : "", splat, *splat ? ")" : ""));
+			free(splat);
 			continue;
 		}
 		group = cell_group(cell);

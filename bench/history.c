@@ -511,3 +511,20 @@ bool history_knows_splat(const json_t *lines, const char *id, const char *but_ru
 		*first = found;
 	return found != NULL;
 }
+
+void history_mark_splats(json_t *doc, const json_t *lines)
+{
+	const char *run = json_str(doc, "id", ""), *first;
+	bool others = false;
+	json_t *c, *l;
+	size_t i;
+
+	json_array_foreach((json_t *)lines, i, l)
+		others |= !strcmp(json_str(l, "t", ""), "run") && strcmp(json_str(l, "run", ""), run);
+	json_array_foreach(json_object_get(doc, "cells"), i, c) {
+		const char *id = json_str(c, "splat_id", "");
+
+		if (others && *id)
+			json_object_set_new(c, "splat_seen", json_string(history_knows_splat(lines, id, run, &first) ? first : ""));
+	}
+}

@@ -84,6 +84,12 @@ void history_free(struct history *h);
 /* Was this splat seen in any run but this one? Then *first, if not NULL, is the date of the first. */
 bool history_knows_splat(const json_t *lines, const char *id, const char *but_run, const char **first);
 
+/*
+ * Says of each boot of a document that had a splat whether it is known: "splat_seen" becomes the date of the first run in the history
+ * (but for this one) that had it, "" if none had. Without any other run in the history nothing is said.
+ */
+void history_mark_splats(json_t *doc, const json_t *lines);
+
 /* --- reports (history-report.c) ------------------------------------------------------------------------------------------- */
 
 /* At most 25 lines: relevant changes, newest first; with all each series. metric, if not NULL, is a glob for the metric's name. */

@@ -834,14 +834,18 @@ static void summary_bad_cells(FILE *f, const json_t *doc)
 	size_t i;
 
 	json_array_foreach(json_object_get(doc, "cells"), i, c) {
+		char *splat;
+
 		if (cell_class(json_str(c, "verdict", "")) == CELL_PASSED)
 			continue;
+		splat = cell_splat(c);
 		table_cell(t, "`%s`", json_str(c, "id", "?"));
 		table_cell(t, "%s: %s, %s, %s, %s", json_str(c, "section", "?"), json_str(c, "workload", "?"), json_str(c, "lane", "?"),
 			   json_str(c, "fs", "?"), json_str(c, "mode", "?"));
 		table_cell(t, "%s", json_str(c, "kernel", "?"));
 		table_cell(t, "%s", json_str(c, "verdict", "?"));
-		table_cell(t, "%s", json_str(c, "why", ""));
+		table_cell(t, "%s%s%s%s", json_str(c, "why", ""), *splat ? " (" : "", splat, *splat ? ")" : "");
+		free(splat);
 	}
 	if (table_rows(t)) {
 		fprintf(f, "## Boots without a number\n\nWhat failed, was invalid or was skipped appears in no table above.\n\n");

@@ -68,6 +68,17 @@ enum cell_class cell_class(const char *verdict)
 	return CELL_UNKNOWN;
 }
 
+char *cell_splat(const json_t *cell)
+{
+	const char *id = json_str(cell, "splat_id", ""), *seen = json_str(cell, "splat_seen", NULL);
+
+	if (!*id)
+		return bench_strdup("");
+	if (!seen)
+		return bench_printf("splat %s", id);
+	return *seen ? bench_printf("splat %s, known since %.10s", id, seen) : bench_printf("new splat %s", id);
+}
+
 bool unit_is_exact(const char *unit)
 {
 	return !strcmp(unit, "pages") || !strcmp(unit, "bytes");

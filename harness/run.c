@@ -955,13 +955,16 @@ static int cells_status(const json_t *doc)
 	json_array_foreach(json_object_get(doc, "cells"), i, c) {
 		const char *v = json_string_value(json_object_get(c, "verdict"));
 		enum vm_verdict vv = vm_verdict_by_name(v);
+		char *splat;
 
 		if (vv == VM_PASSED || vv == VM_SKIPPED)
 			continue;
-		err("cell %s (%s %s/%s, kernel %s): %s: %s", json_string_value(json_object_get(c, "id")),
+		splat = cell_splat(c);
+		err("cell %s (%s %s/%s, kernel %s): %s: %s%s%s", json_string_value(json_object_get(c, "id")),
 		    json_string_value(json_object_get(c, "section")), json_string_value(json_object_get(c, "fs")),
 		    json_string_value(json_object_get(c, "mode")), json_string_value(json_object_get(c, "kernel")), v,
-		    json_string_value(json_object_get(c, "why")));
+		    json_string_value(json_object_get(c, "why")), *splat ? "; " : "", splat);
+		free(splat);
 		if (vv == VM_INFRA || vv == VM_INVALID || vv == VM_GARBLED)
 			status = EXIT_INFRA;
 		else if (status == EXIT_OK)
@@ -1048,9 +1051,16 @@ int history_add(const json_t *doc)
 	return ret;
 }
 
-int run_conclude(const char *dir, const json_t *doc, bool history, const struct run_options *ro)
+int run_conclude(const char *dir, json_t *doc, bool history, const struct run_options *ro)
 {
-	int cells = cells_status(doc), cmp = report_run(dir, doc, ro), status = cells == EXIT_INFRA || !cmp ? cells : cmp;
+	json_t *past = file_exists(history_path()) ? history_read(history_path(), NULL) : NULL;
+	int cells, cmp, status;
+
+	history_mark_splats(doc, past);
+	json_decref(past);
+	cells = cells_status(doc);
+	cmp = report_run(dir, doc, ro);
+	status = cells == EXIT_INFRA || !cmp ? cells : cmp;
 
 	return history && history_add(doc) ? EXIT_INFRA : status;
 }
@@ -1125,6 +1135,7 @@ int run_as_test(const struct run_options *ro)
 		const char *v = json_string_value(json_object_get(c, "verdict")), *why = json_string_value(json_object_get(c, "why"));
 		const char *want = NULL;
 		bool ok, skip, caught;
+		char *splat;
 
 		for (size_t j = 0; j < s.nr_cells; j++)
 			if (!strcmp(s.cells[j].id, json_string_value(json_object_get(c, "id"))))
@@ -1139,6 +1150,10 @@ int run_as_test(const struct run_options *ro)
 		       json_string_value(json_object_get(c, "section")), json_string_value(json_object_get(c, "fs")),
 		       json_string_value(json_object_get(c, "mode")), json_string_value(json_object_get(c, "lane")),
 		       json_string_value(json_object_get(c, "kernel")), skip ? " # SKIP " : "", skip ? why : "");
+		splat = cell_splat(c);
+		if (*splat)
+			printf("# %s\n", splat);
+		free(splat);
 		if (caught)
 			printf("# %s: %s\n", v, why);
 		if (!ok && !skip)

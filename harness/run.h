@@ -48,7 +48,7 @@ int report_run(const char *dir, const json_t *doc, const struct run_options *ro)
 /*
  * What follows a complete run: messages for boots that did not pass, the reports, and, if wanted, the history. Returns the run's exit code.
  */
-int run_conclude(const char *dir, const json_t *doc, bool history, const struct run_options *ro);
+int run_conclude(const char *dir, json_t *doc, bool history, const struct run_options *ro);
 /* Adds a run document to the history. 0 or -errno, printed. */
 int history_add(const json_t *doc);
 

@@ -237,7 +237,7 @@ static int cmd_report(int argc, char **argv)
 {
 	struct args a = {};
 	char *path;
-	json_t *doc;
+	json_t *doc, *past;
 	int ret;
 
 	parse(argc, argv, compare_argp_options, "[RUN]", "Makes table, summary and plots again from a stored run (default: last).", 0, 1,
@@ -245,6 +245,9 @@ static int cmd_report(int argc, char **argv)
 	doc = load_run(a.nr_pos ? a.pos[0] : "last", &path);
 	if (!doc)
 		return EXIT_INFRA;
+	past = file_exists(history_path()) ? history_read(history_path(), NULL) : NULL;
+	history_mark_splats(doc, past);
+	json_decref(past);
 	ret = report_run(path, doc, &a.run);
 	json_decref(doc);
 	free(path);

@@ -433,6 +433,44 @@ static void own_splat_is_new(void **state)
 	json_decref(doc);
 }
 
+/* The words that reports use, and that the comparison's row says them. */
+static void splats_in_reports(void **state)
+{
+	json_t *old = night(3, 640, 9800, "BUG_z"), *lines = history_lines(old), *doc = night(4, 640, 9800, "BUG_z"), *c;
+	struct comparison cmp;
+	bool found = false;
+	char *s;
+
+	(void)state;
+	c = json_array_get(json_object_get(doc, "cells"), 7);
+	s = cell_splat(c);
+	assert_string_equal(s, "splat BUG_z");
+	free(s);
+	/* The first run of all: nothing can be known. */
+	history_mark_splats(old, lines);
+	assert_null(json_object_get(json_array_get(json_object_get(old, "cells"), 7), "splat_seen"));
+	history_mark_splats(doc, lines);
+	s = cell_splat(c);
+	assert_string_equal(s, "splat BUG_z, known since 2026-01-04");
+	free(s);
+	json_object_set_new(c, "splat_id", json_string("BUG_y"));
+	history_mark_splats(doc, lines);
+	s = cell_splat(c);
+	assert_string_equal(s, "new splat BUG_y");
+	free(s);
+	s = cell_splat(json_array_get(json_object_get(doc, "cells"), 0));
+	assert_string_equal(s, "");
+	free(s);
+	assert_int_equal(compare(doc, "base", doc, "shcache", false, &cmp), 0);
+	for (size_t i = 0; i < cmp.nr; i++)
+		found |= cmp.rows[i].why && strstr(cmp.rows[i].why, "splat: WARNING (new splat BUG_y)");
+	assert_true(found);
+	comparison_free(&cmp);
+	json_decref(lines);
+	json_decref(old);
+	json_decref(doc);
+}
+
 /* Another QEMU: the step that comes with it is no change of the kernel. */
 static void environments(void **state)
 {
@@ -545,6 +583,7 @@ int main(void)
 		cmocka_unit_test(no_directory),
 		cmocka_unit_test(changes),
 		cmocka_unit_test(own_splat_is_new),
+		cmocka_unit_test(splats_in_reports),
 		cmocka_unit_test(environments),
 		cmocka_unit_test(short_table),
 		cmocka_unit_test(plots),
