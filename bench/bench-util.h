@@ -123,6 +123,8 @@ size_t table_rows(const struct table *t);
 /* Aligned with blanks, at most max rows (0: all); and as Markdown. Headings are always printed. */
 void table_print_text(FILE *f, const struct table *t, size_t max);
 void table_print_markdown(FILE *f, const struct table *t);
+/* As HTML; text in backquotes becomes code. */
+void table_print_html(FILE *f, const struct table *t);
 void table_free(struct table *t);
 
 /* Numbers for people, in static storage of several slots (good for a dozen uses in one call). */

@@ -15,7 +15,8 @@
  *  "cells":[{"id":"<12 hex>","section":"fault-xfs","kernel":"base","workload":"fault","lane":"wall|icount","fs":"xfs","mode":"reflink",
  *            "image":"synthetic","image_hash":"...","image_note":"","params":{"n":"1,2,5"},"mem_mb":2048,"cpus":2,
  *            "boot":0,"perturbation":0,"seed":42,
- *            "reproduce":"./shbench run quick --cell 1a2b...","verdict":"passed","why":"","splat_id":null,"splat_seen":"",
+ *            "reproduce":"./shbench run quick --cell 1a2b...",
+ *            "reproduce_row":"./shbench run quick --only fault-xfs/wall/xfs/reflink/synthetic","verdict":"passed","why":"","splat_id":null,"splat_seen":"",
  *            "argv":["qemu-system-x86_64",...],"cmdline":"...","console":"consoles/<id>.log","boot_s":2.1,"wall_s":9.0,
  *            "samples":[{"m":"unique_frames","v":123.0,"x":{"n":"10","access":"mmap"}}],
  *            "hists":[{"m":"fault","x":{"class":"first-touch"},"h":{hist.h's JSON form}}],
@@ -142,6 +143,17 @@ void report_terminal(FILE *f, const json_t *doc, const struct comparison *c, siz
  * fault classes; COW break; copy-up; container start; pressure; fio), verdicts, invalid cells with reasons. */
 int report_summary(const char *path, const json_t *doc, const struct comparison *c, size_t nr_cmp);
 json_t *report_json(const json_t *doc, const struct comparison *c, size_t nr_cmp);
+/*
+ * For CI systems: JUnit XML (results/schema/junit.xsd), one suite per comparison and lane and one for the boots; regressed is a failure, invalid an
+ * error, inconclusive skipped. KTAP, the same rows. Return 0 or -errno.
+ */
+int report_junit(const char *path, const json_t *doc, const struct comparison *c, size_t nr_cmp);
+int report_ktap(const char *path, const json_t *doc, const struct comparison *c, size_t nr_cmp);
+/*
+ * One page that needs no other file: verdicts, rows with their intervals, provenance, and the plots (SVG) that are in the directories plots and
+ * history, which may be NULL. Returns 0 or -errno.
+ */
+int report_html(const char *path, const json_t *doc, const struct comparison *c, size_t nr_cmp, const char *plots, const char *history);
 /*
  * Draws all plots that the document has data for into dir/plots: NAME.tsv, NAME.gp, NAME.svg, NAME.png. templates: results/templates.
  * Returns the number of plots or a negative errno. gnuplot is run there by path search; its errors are printed.

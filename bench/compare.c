@@ -69,8 +69,16 @@ static struct cmp_row *add_series_row(struct comparison *c, const struct series 
 	struct cmp_row *r = add_row(c);
 
 	name_row(r, s->section, s->workload, s->lane, s->fs, s->mode, s->image, s->metric, s->coords, s->unit);
-	r->reproduce = bench_strdup(json_str(s->v[0].cell, "reproduce", ""));
+	r->reproduce = bench_strdup(json_str(s->v[0].cell, "reproduce_row", json_str(s->v[0].cell, "reproduce", "")));
 	return r;
+}
+
+/* What repeats a pooled row: the whole plan. */
+static char *whole_plan(const json_t *cell)
+{
+	const char *command = json_str(cell, "reproduce", ""), *end = strstr(command, " --cell ");
+
+	return bench_printf("%.*s", end ? (int)(end - command) : (int)strlen(command), command);
 }
 
 static double rel_change(double a, double b)
@@ -378,7 +386,7 @@ static void draft_family(struct work *w, const struct member *m, size_t nr)
 	name_row(r, "", first->workload, first->lane, "", "", "", "(all)", "", "x");
 	free(r->coords);
 	r->coords = bench_printf("%zu series", used);
-	r->reproduce = bench_strdup(json_str(first->v[0].cell, "reproduce", ""));
+	r->reproduce = whole_plan(first->v[0].cell);
 	r->family = true;
 	r->nb = (unsigned int)na;
 	r->nc = (unsigned int)nb;
@@ -461,7 +469,7 @@ static void draft_lane(struct work *w, const struct member *m, size_t nr)
 	name_row(r, "", "(all)", "wall", "", "", "", "(all)", "", "x");
 	free(r->coords);
 	r->coords = bench_printf("%zu pairs of boots", pairs);
-	r->reproduce = bench_strdup("");
+	r->reproduce = whole_plan(m[0].a->v[0].cell);
 	r->family = true;
 	r->nb = r->nc = (unsigned int)pairs;
 	r->base = 1;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "bench-util.h"
+#include "report.h"
 
 #define TERMINAL_LINES	25
 /* Longest table in the summary; the rest is in run.json. */
@@ -56,7 +57,7 @@ static bool is_repetition(const struct comparison *c, size_t at)
 }
 
 /* Pointers to the rows to be shown, in order. Without all: what changed or is invalid, each histogram once. */
-static const struct cmp_row **rows_to_show(const struct comparison *c, bool all, size_t *nr)
+const struct cmp_row **report_rows(const struct comparison *c, bool all, size_t *nr)
 {
 	const struct cmp_row **r = bench_alloc((c->nr + 1) * sizeof(*r));
 
@@ -73,7 +74,7 @@ static const struct cmp_row **rows_to_show(const struct comparison *c, bool all,
 }
 
 /* Geometric mean of new / base over the judged rows of each workload and lane, as benchstat does, with the extremes. */
-static struct table *workload_table(const struct comparison *c, bool changed_only)
+struct table *report_workload_table(const struct comparison *c, bool changed_only)
 {
 	struct table *t = table_new("lrrlrrrrr", "workload/lane", "rows", "geomean", "from .. to", "regressed", "improved", "unchanged",
 				    "inconclusive", "invalid");
@@ -115,20 +116,22 @@ static struct table *workload_table(const struct comparison *c, bool changed_onl
 }
 
 /* "xfs reflink synthetic", as short as the row allows. */
-static char *row_place(const struct cmp_row *r)
+char *report_place(const struct cmp_row *r)
 {
 	if (r->family)
 		return bench_strdup("(pooled)");
 	return bench_printf("%s/%s/%s", r->fs, r->mode, r->image);
 }
 
-static struct table *rows_table(const struct cmp_row *const *rows, size_t nr, bool color)
+/* color and markdown: for the terminal, and for the summary. */
+static struct table *rows_table(const struct cmp_row *const *rows, size_t nr, bool color, bool markdown)
 {
-	struct table *t = table_new("llllrrrll", "workload", "where", "metric", "at", "base", "new", "delta", "interval", "verdict");
+	struct table *t = table_new("llllrrrlll", "workload", "where", "metric", "at", "base", "new", "delta", "interval", "verdict",
+				    "reproduce");
 
 	for (size_t i = 0; i < nr; i++) {
 		const struct cmp_row *r = rows[i];
-		char *place = row_place(r);
+		char *place = report_place(r);
 
 		table_cell(t, "%s/%s", r->workload, r->lane);
 		table_cell(t, "%s", place);
@@ -140,13 +143,14 @@ static struct table *rows_table(const struct cmp_row *const *rows, size_t nr, bo
 		table_cell(t, "%s", show_interval(r->ci));
 		table_cell(t, "%s%s%s%s%s", color ? verdict_colour[r->verdict] : "", verdict_name(r->verdict), r->why ? ": " : "",
 			   r->why ? r->why : "", color && *verdict_colour[r->verdict] ? "\033[0m" : "");
+		table_cell(t, markdown ? "`%s`" : "%s", r->reproduce);
 		free(place);
 	}
 	return t;
 }
 
 /* How many rows of a lane have each verdict. */
-static void lane_counts(const struct comparison *c, const char *lane, size_t count[6])
+void report_lane_counts(const struct comparison *c, const char *lane, size_t count[6])
 {
 	memset(count, 0, 6 * sizeof(*count));
 	for (size_t i = 0; i < c->nr; i++)
@@ -154,7 +158,7 @@ static void lane_counts(const struct comparison *c, const char *lane, size_t cou
 			count[c->rows[i].verdict]++;
 }
 
-static const char *const lanes[] = { "icount", "wall" };
+const char *const report_lanes[2] = { "icount", "wall" };
 
 /* "3 unchanged, 1 regressed" */
 static void print_counts(FILE *f, const size_t count[6])
@@ -170,7 +174,7 @@ static void print_counts(FILE *f, const size_t count[6])
 }
 
 /* "Unchanged" may rest on pooled rows; then it says so. */
-static const char *pooled_word(enum verdict v, const size_t count[6])
+const char *report_pooled_word(enum verdict v, const size_t count[6])
 {
 	return v == V_UNCHANGED && count[V_INCONCLUSIVE] ? ", times pooled" : "";
 }
@@ -179,14 +183,14 @@ static size_t print_lane_lines(FILE *f, const struct comparison *c, bool color)
 {
 	size_t lines = 0, count[6];
 
-	for (size_t l = 0; l < BENCH_SIZE(lanes); l++) {
-		enum verdict v = comparison_lane(c, lanes[l]);
+	for (size_t l = 0; l < BENCH_SIZE(report_lanes); l++) {
+		enum verdict v = comparison_lane(c, report_lanes[l]);
 
-		lane_counts(c, lanes[l], count);
+		report_lane_counts(c, report_lanes[l], count);
 		if (v == V_INFO)
 			continue;
-		fprintf(f, "%s with %s, %s lane: %s%s%s%s (", c->base, c->cand, lanes[l], color ? verdict_colour[v] : "", verdict_name(v),
-			color && *verdict_colour[v] ? "\033[0m" : "", pooled_word(v, count));
+		fprintf(f, "%s with %s, %s lane: %s%s%s%s (", c->base, c->cand, report_lanes[l], color ? verdict_colour[v] : "", verdict_name(v),
+			color && *verdict_colour[v] ? "\033[0m" : "", report_pooled_word(v, count));
 		print_counts(f, count);
 		fprintf(f, ")\n");
 		lines++;
@@ -208,7 +212,7 @@ static size_t print_advice(FILE *f, const struct comparison *c)
 	return 1;
 }
 
-static size_t count_cells(const json_t *doc, enum cell_class class)
+size_t report_count_cells(const json_t *doc, enum cell_class class)
 {
 	const json_t *c;
 	size_t i, n = 0;
@@ -221,10 +225,10 @@ static size_t count_cells(const json_t *doc, enum cell_class class)
 static size_t print_head(FILE *f, const json_t *doc)
 {
 	const json_t *q = json_object_get(doc, "qemu");
-	size_t failed = count_cells(doc, CELL_FAILED), invalid = count_cells(doc, CELL_INVALID), skipped = count_cells(doc, CELL_SKIPPED);
+	size_t failed = report_count_cells(doc, CELL_FAILED), invalid = report_count_cells(doc, CELL_INVALID), skipped = report_count_cells(doc, CELL_SKIPPED);
 
 	fprintf(f, "%s: %s, %s, %zu boots: %zu passed", json_str(doc, "id", "?"), json_str(q, "accel", "?"), json_str(q, "version", "?"),
-		json_array_size(json_object_get(doc, "cells")), count_cells(doc, CELL_PASSED));
+		json_array_size(json_object_get(doc, "cells")), report_count_cells(doc, CELL_PASSED));
 	if (failed)
 		fprintf(f, ", %zu failed", failed);
 	if (invalid)
@@ -284,9 +288,9 @@ static size_t print_rows(FILE *f, const struct comparison *c, size_t lines, bool
 	const struct cmp_row **rows;
 	size_t nr, fit, used = 0;
 
-	rows = rows_to_show(c, all, &nr);
+	rows = report_rows(c, all, &nr);
 	if (!all && nr + 1 > lines) {
-		struct table *t = workload_table(c, true);
+		struct table *t = report_workload_table(c, true);
 
 		if (table_rows(t) + 5 < lines) {
 			table_print_text(f, t, 0);
@@ -297,7 +301,7 @@ static size_t print_rows(FILE *f, const struct comparison *c, size_t lines, bool
 	}
 	fit = all || nr + 1 <= lines ? nr : lines > 2 ? lines - 2 : 0;
 	if (fit) {
-		struct table *t = rows_table(rows, fit, color);
+		struct table *t = rows_table(rows, fit, color, false);
 
 		table_print_text(f, t, 0);
 		table_free(t);
@@ -451,14 +455,14 @@ static void summary_comparison(FILE *f, const struct comparison *c)
 		return;
 	}
 	t = table_new("llrrrrrr", "lane", "verdict", heads[0], heads[1], heads[2], heads[3], heads[4], heads[5]);
-	for (size_t l = 0; l < BENCH_SIZE(lanes); l++) {
-		enum verdict v = comparison_lane(c, lanes[l]);
+	for (size_t l = 0; l < BENCH_SIZE(report_lanes); l++) {
+		enum verdict v = comparison_lane(c, report_lanes[l]);
 
-		lane_counts(c, lanes[l], count);
+		report_lane_counts(c, report_lanes[l], count);
 		if (v == V_INFO)
 			continue;
-		table_cell(t, "%s", lanes[l]);
-		table_cell(t, "**%s**%s", verdict_name(v), pooled_word(v, count));
+		table_cell(t, "%s", report_lanes[l]);
+		table_cell(t, "**%s**%s", verdict_name(v), report_pooled_word(v, count));
 		for (size_t i = 0; i < BENCH_SIZE(count); i++)
 			table_cell(t, "%zu", count[i]);
 	}
@@ -481,12 +485,12 @@ static void summary_comparison(FILE *f, const struct comparison *c)
 	if (families)
 		table_print_markdown(f, t);
 	table_free(t);
-	t = workload_table(c, false);
+	t = report_workload_table(c, false);
 	table_print_markdown(f, t);
 	table_free(t);
-	rows = rows_to_show(c, false, &nr);
+	rows = report_rows(c, false, &nr);
 	if (nr) {
-		t = rows_table(rows, nr < SUMMARY_CHANGED ? nr : SUMMARY_CHANGED, false);
+		t = rows_table(rows, nr < SUMMARY_CHANGED ? nr : SUMMARY_CHANGED, false, true);
 		table_print_markdown(f, t);
 		table_free(t);
 		if (nr > SUMMARY_CHANGED)
@@ -827,9 +831,9 @@ static void summary_others(FILE *f, const json_t *doc, const struct series_set *
 	}
 }
 
-static void summary_bad_cells(FILE *f, const json_t *doc)
+struct table *report_bad_cells(const json_t *doc)
 {
-	struct table *t = table_new("lllll", "cell", "what", "kernel", "verdict", "why");
+	struct table *t = table_new("llllll", "cell", "what", "kernel", "verdict", "why", "reproduce");
 	const json_t *c;
 	size_t i;
 
@@ -845,8 +849,16 @@ static void summary_bad_cells(FILE *f, const json_t *doc)
 		table_cell(t, "%s", json_str(c, "kernel", "?"));
 		table_cell(t, "%s", json_str(c, "verdict", "?"));
 		table_cell(t, "%s%s%s%s", json_str(c, "why", ""), *splat ? " (" : "", splat, *splat ? ")" : "");
+		table_cell(t, "`%s`", json_str(c, "reproduce", ""));
 		free(splat);
 	}
+	return t;
+}
+
+static void summary_bad_cells(FILE *f, const json_t *doc)
+{
+	struct table *t = report_bad_cells(doc);
+
 	if (table_rows(t)) {
 		fprintf(f, "## Boots without a number\n\nWhat failed, was invalid or was skipped appears in no table above.\n\n");
 		table_print_markdown(f, t);
@@ -950,9 +962,9 @@ json_t *report_json(const json_t *doc, const struct comparison *c, size_t nr_cmp
 		       *count = json_object();
 
 		json_object_set_new(o, "refused", c[i].refused ? json_string(c[i].refused) : json_null());
-		for (size_t l = 0; l < BENCH_SIZE(lanes); l++)
-			if (comparison_lane(&c[i], lanes[l]) != V_INFO)
-				json_object_set_new(lane, lanes[l], json_string(verdict_name(comparison_lane(&c[i], lanes[l]))));
+		for (size_t l = 0; l < BENCH_SIZE(report_lanes); l++)
+			if (comparison_lane(&c[i], report_lanes[l]) != V_INFO)
+				json_object_set_new(lane, report_lanes[l], json_string(verdict_name(comparison_lane(&c[i], report_lanes[l]))));
 		for (size_t v = 0; v < BENCH_SIZE(c[i].count); v++)
 			json_object_set_new(count, verdict_name((enum verdict)v), json_integer((json_int_t)c[i].count[v]));
 		for (size_t r = 0; r < c[i].nr; r++)

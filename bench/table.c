@@ -204,6 +204,45 @@ void table_print_markdown(FILE *f, const struct table *t)
 	fputc('\n', f);
 }
 
+static void html_cell(FILE *f, const char *s)
+{
+	bool code = false;
+
+	for (; *s; s++) {
+		switch (*s) {
+		case '`':
+			code = !code;
+			fputs(code ? "<code>" : "</code>", f);
+			break;
+		case '&':
+			fputs("&amp;", f);
+			break;
+		case '<':
+			fputs("&lt;", f);
+			break;
+		default:
+			fputc((unsigned char)*s < 0x20 ? ' ' : *s, f);
+		}
+	}
+	if (code)
+		fputs("</code>", f);
+}
+
+void table_print_html(FILE *f, const struct table *t)
+{
+	fputs("<table>\n", f);
+	for (size_t r = 0; r < t->nr / t->cols; r++) {
+		fputs("<tr>", f);
+		for (size_t c = 0; c < t->cols; c++) {
+			fprintf(f, "<%s%s>", r ? "td" : "th", t->align[c] == 'r' ? " class=\"r\"" : "");
+			html_cell(f, t->cell[r * t->cols + c]);
+			fprintf(f, "</%s>", r ? "td" : "th");
+		}
+		fputs("</tr>\n", f);
+	}
+	fputs("</table>\n", f);
+}
+
 /* A slot of static storage: enough for all arguments of one printf. */
 static char *slot(void)
 {

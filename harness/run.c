@@ -973,13 +973,40 @@ static int cells_status(const json_t *doc)
 	return status;
 }
 
+/* The files that a report leaves in the run's directory. 0 or -errno, printed. */
+static int write_reports(const char *dir, const json_t *doc, const struct comparison *cmp, size_t nr_cmp)
+{
+	static const struct {
+		const char *name;
+		int (*write)(const char *path, const json_t *doc, const struct comparison *c, size_t nr_cmp);
+	} files[] = { { "summary.md", report_summary }, { "junit.xml", report_junit }, { "ktap.txt", report_ktap } };
+	char *page = xasprintf("%s/report.html", dir), *plots = xasprintf("%s/plots", dir), *history = history_plots_dir();
+	int ret = report_html(page, doc, cmp, nr_cmp, plots, history), bad = ret;
+
+	if (ret)
+		err("%s: cannot write: %s", page, strerror(-ret));
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		char *path = xasprintf("%s/%s", dir, files[i].name);
+
+		ret = files[i].write(path, doc, cmp, nr_cmp);
+		if (ret)
+			err("%s: cannot write: %s", path, strerror(-ret));
+		bad = bad ? bad : ret;
+		free(path);
+	}
+	free(page);
+	free(plots);
+	free(history);
+	return bad;
+}
+
 int report_run(const char *dir, const json_t *doc, const struct run_options *ro)
 {
 	const json_t *kernels = json_object_get(doc, "kernels");
 	const char *base = json_string_value(json_object_get(doc, "baseline"));
 	size_t nr = json_array_size(kernels), nr_cmp = 0, i;
 	struct comparison *cmp = xcalloc(nr, sizeof(*cmp));
-	char *summary = xasprintf("%s/summary.md", dir), *templates = xasprintf("%s/results/templates", top_dir());
+	char *templates = xasprintf("%s/results/templates", top_dir());
 	int status = EXIT_OK, ret;
 	json_t *k;
 
@@ -1007,21 +1034,17 @@ int report_run(const char *dir, const json_t *doc, const struct run_options *ro)
 	} else if (!opt.quiet) {
 		report_terminal(stdout, doc, cmp, nr_cmp, ro->all, isatty(STDOUT_FILENO));
 	}
-	ret = report_summary(summary, doc, cmp, nr_cmp);
-	if (ret) {
-		err("%s: cannot write: %s", summary, strerror(-ret));
-		status = EXIT_INFRA;
-	}
 	ret = plots_draw(doc, dir, templates);
 	if (ret < 0) {
 		err("%s/plots: no plots: %s", dir, strerror(-ret));
 		status = EXIT_INFRA;
 	}
-	note("results: %s/run.json, summary.md, plots/", dir);
+	if (write_reports(dir, doc, cmp, nr_cmp))
+		status = EXIT_INFRA;
+	note("results: %s/report.html, summary.md, junit.xml, ktap.txt, run.json, plots/", dir);
 	for (i = 0; i < nr_cmp; i++)
 		comparison_free(&cmp[i]);
 	free(cmp);
-	free(summary);
 	free(templates);
 	return status;
 }

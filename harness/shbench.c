@@ -409,7 +409,6 @@ static int cmd_history(int argc, char **argv)
 {
 	struct args a = {};
 	struct history h;
-	const char *slash;
 	json_t *lines, *v;
 	char *dir, *templates;
 	size_t bad;
@@ -436,8 +435,7 @@ static int cmd_history(int argc, char **argv)
 	} else {
 		history_terminal(stdout, &h, a.metric, a.run.all, isatty(STDOUT_FILENO));
 	}
-	slash = strrchr(history_path(), '/');
-	dir = slash ? xasprintf("%.*s/history", (int)(slash - history_path()), history_path()) : xstrdup("history");
+	dir = history_plots_dir();
 	templates = xasprintf("%s/results/templates", top_dir());
 	ret = h.nr ? history_plots(&h, a.metric, dir, templates) : 0;
 	if (ret > 0)

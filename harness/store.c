@@ -35,6 +35,13 @@ const char *history_path(void)
 	return path;
 }
 
+char *history_plots_dir(void)
+{
+	const char *path = history_path(), *slash = strrchr(path, '/');
+
+	return slash ? xasprintf("%.*s/history", (int)(slash - path), path) : xstrdup("history");
+}
+
 int json_save(const char *path, const json_t *v)
 {
 	char *s = json_dumps(v, JSON_INDENT(1) | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(15));

@@ -6,7 +6,7 @@
  *	cells/CELL.json		one finished boot each
  *	consoles/CELL.log
  *	run.json		all of it (bench.h), written when the run ends or is interrupted
- *	summary.md, plots/
+ *	report.html, summary.md, junit.xml, ktap.txt, plots/
  *	tmp/			initramfs and scratch disks of running boots; emptied
  *
  * and beside the runs history.jsonl, which only grows, and its plots, history/.
@@ -23,6 +23,8 @@ const char *runs_dir(void);
 
 /* The history of all runs (history.h): $SHCACHE_HISTORY, else history.jsonl in runs_dir(). */
 const char *history_path(void);
+/* Where its plots are, history/ beside it. Malloced. */
+char *history_plots_dir(void);
 
 struct run_dir {
 	char *id, *path;

@@ -122,6 +122,7 @@ FX_UNUSED static json_t *fx_cell(json_t *doc, const char *kernel, const char *wo
 	json_object_set_new(c, "perturbation", json_integer(perturbation));
 	json_object_set_new(c, "seed", json_integer(42));
 	json_object_set_new(c, "reproduce", json_string(reproduce));
+	json_object_set_new(c, "reproduce_row", json_sprintf("./shbench run quick --only %s/%s/%s/%s/debian-slim", section, lane, fs, mode));
 	json_object_set_new(c, "verdict", json_string("passed"));
 	json_object_set_new(c, "why", json_string(""));
 	json_object_set_new(c, "splat_id", json_null());

@@ -40,13 +40,13 @@ static int teardown(void **state)
 static char *read_text(const char *path)
 {
 	FILE *f = fopen(path, "r");
-	char *s = calloc(1, 1 << 20);
+	char *s = calloc(1, 4 << 20);
 
 	if (!f) {
 		free(s);
 		return NULL;
 	}
-	if (fread(s, 1, (1 << 20) - 1, f) == 0)
+	if (fread(s, 1, (4 << 20) - 1, f) == 0)
 		*s = '\0';
 	fclose(f);
 	return s;
@@ -250,12 +250,219 @@ static void as_json(void **state)
 	json_array_foreach(rows, i, r) {
 		assert_true(json_object_get(r, "p") && json_object_get(r, "rel") && json_array_size(json_object_get(r, "interval")) == 2);
 		invalid += !strcmp(json_string_value(json_object_get(r, "verdict")), "invalid");
-		if (!json_is_true(json_object_get(r, "family")))
-			assert_non_null(strstr(json_string_value(json_object_get(r, "reproduce")), "--cell"));
+		/* A pooled row needs the whole plan, one without a number its boot, any other all boots of its place. */
+		assert_non_null(strstr(json_string_value(json_object_get(r, "reproduce")),
+				       json_is_true(json_object_get(r, "family")) ? "./shbench run quick" :
+				       strcmp(json_string_value(json_object_get(r, "verdict")), "invalid") ? " --only " : " --cell "));
 	}
 	assert_int_equal(invalid, 1);
 	free(text);
 	json_decref(v);
+}
+
+/* --- for CI systems ---------------------------------------------------------------------------------------------------------- */
+
+static char *written(int (*write)(const char *path, const json_t *doc, const struct comparison *c, size_t nr_cmp), size_t nr, char *path)
+{
+	strcpy(path, "/tmp/shcache-report-XXXXXX");
+	close(mkstemp(path));
+	assert_int_equal(write(path, doc, cmp, nr), 0);
+	return read_text(path);
+}
+
+/* Does a file hold to a schema? With what is wrong on stderr. */
+static bool validates(const char *path)
+{
+	char *cmd;
+	int ret;
+
+	assert_true(asprintf(&cmd, "xmllint --noout --schema results/schema/junit.xsd %s 2>/dev/null", path) > 0);
+	ret = system(cmd);
+	free(cmd);
+	/* 127: there is no xmllint; `make deps` installs it. */
+	assert_true(WIFEXITED(ret) && WEXITSTATUS(ret) != 127);
+	return !WEXITSTATUS(ret);
+}
+
+static size_t count_of(const char *text, const char *what)
+{
+	size_t n = 0, len = strlen(what);
+
+	/* memmem() and not strstr(), which the address sanitizer makes measure all of the text each time. */
+	for (const char *end = text + strlen(text); (text = memmem(text, (size_t)(end - text), what, len)); text += len)
+		n++;
+	return n;
+}
+
+/* What no name or reason should hold, and any may. */
+static void spoil_texts(void)
+{
+	for (size_t i = 0; i < cmp[1].nr; i += 7) {
+		struct cmp_row *r = &cmp[1].rows[i];
+
+		free(r->why);
+		r->why = strdup("]]> & <b>\"it's\"</b>\n\001\033[31m # SKIP \xc3\xa4");
+		free(r->coords);
+		r->coords = strdup("a=<&\"> # SKIP b=\001");
+	}
+}
+
+static void junit(void **state)
+{
+	size_t count[6] = { 0 }, cells = json_array_size(json_object_get(doc, "cells"));
+	char path[64], *text, *attribute, *want;
+	FILE *f;
+
+	(void)state;
+	for (int spoilt = 0; spoilt < 2; spoilt++) {
+		if (spoilt)
+			spoil_texts();
+		text = written(report_junit, 2, path);
+		assert_true(validates(path));
+		memset(count, 0, sizeof(count));
+		for (size_t i = 0; i < 2; i++)
+			for (size_t v = 0; v < 6; v++)
+				count[v] += cmp[i].count[v];
+		assert_int_equal(count_of(text, "<testcase "), count[V_IMPROVED] + count[V_REGRESSED] + count[V_UNCHANGED] +
+				 count[V_INCONCLUSIVE] + count[V_INVALID] + cells);
+		/* One boot has panicked, another was skipped. */
+		assert_int_equal(count_of(text, "<failure "), count[V_REGRESSED] + 1);
+		assert_int_equal(count_of(text, "<error "), count[V_INVALID]);
+		assert_int_equal(count_of(text, "<skipped "), count[V_INCONCLUSIVE] + 1);
+		assert_int_equal(count_of(text, "reproduce: ./shbench run quick"), count_of(text, "<testcase "));
+		assert_true(asprintf(&want, "<testsuites name=\"quick\" tests=\"%zu\" failures=\"%zu\" errors=\"%zu\" skipped=\"%zu\"",
+				     count_of(text, "<testcase "), count[V_REGRESSED] + 1, count[V_INVALID], count[V_INCONCLUSIVE] + 1) > 0);
+		has(text, want);
+		free(want);
+		has(text, "<testsuite name=\"base with shcache, icount lane\"");
+		has(text, "<property name=\"accelerator\" value=\"tcg\"/>");
+		has(text, "message=\"panic: kernel BUG at mm/filemap.c:142!\"");
+		if (spoilt)
+			has(text, "]]&gt; &amp; &lt;b&gt;&quot;it's&quot;&lt;/b&gt;&#10;??[31m # SKIP \xc3\xa4");
+		/* The schema does look: without an attribute it is no JUnit any more. */
+		attribute = strstr(text, " classname=\"");
+		memcpy(attribute, " clazzname", 10);
+		f = fopen(path, "w");
+		fputs(text, f);
+		fclose(f);
+		assert_false(validates(path));
+		unlink(path);
+		free(text);
+	}
+	assert_true(report_junit("/nowhere/junit.xml", doc, cmp, 2) < 0);
+}
+
+/* Comparisons that were refused, and none at all. */
+static void junit_corners(void **state)
+{
+	struct comparison c = { .base = (char *)"a", .cand = (char *)"b", .refused = (char *)"different accelerators: \"kvm\" and \"tcg\"" };
+	char path[] = "/tmp/shcache-report-XXXXXX", *text;
+	json_t *bare = fx_doc();
+
+	(void)state;
+	fx_kernel(bare, "base", "base", "", "");
+	close(mkstemp(path));
+	assert_int_equal(report_junit(path, doc, &c, 1), 0);
+	text = read_text(path);
+	assert_true(validates(path));
+	has(text, "<error type=\"invalid\" message=\"different accelerators: &quot;kvm&quot; and &quot;tcg&quot;\"/>");
+	has(text, " errors=\"1\" ");
+	free(text);
+	assert_int_equal(report_ktap(path, doc, &c, 1), 0);
+	text = read_text(path);
+	has(text, "1..2\nnot ok 1 a with b\n# different accelerators");
+	free(text);
+	assert_int_equal(report_junit(path, bare, NULL, 0), 0);
+	assert_true(validates(path));
+	assert_int_equal(report_ktap(path, bare, NULL, 0), 0);
+	assert_int_equal(report_html(path, bare, NULL, 0, NULL, "/nowhere"), 0);
+	assert_int_equal(report_html(path, doc, &c, 1, NULL, NULL), 0);
+	text = read_text(path);
+	has(text, "<b>not compared</b>");
+	free(text);
+	unlink(path);
+	json_decref(bare);
+}
+
+/* A reader of KTAP: every plan is kept, results count from 1, and the outer result follows from the inner ones. */
+static void ktap(void **state)
+{
+	char path[64], *text, *save = NULL;
+	size_t plan[2] = { 0 }, seen[2] = { 0 }, bad = 0, no;
+
+	(void)state;
+	spoil_texts();
+	text = written(report_ktap, 2, path);
+	unlink(path);
+	assert_int_equal(count_of(text, "# reproduce: ./shbench run quick"), count_of(text, "    ok ") + count_of(text, "    not ok "));
+	for (char *l = strtok_r(text, "\n", &save); l; l = strtok_r(NULL, "\n", &save)) {
+		size_t depth = !strncmp(l, "    ", 4);
+		bool ok;
+
+		l += 4 * depth;
+		if (sscanf(l, "1..%zu", &no) == 1) {
+			plan[depth] = no;
+			seen[depth] = 0;
+			bad = depth ? 0 : bad;
+			continue;
+		}
+		ok = !strncmp(l, "ok ", 3);
+		if (!ok && strncmp(l, "not ok ", 7)) {
+			assert_true(*l == '#' || !strcmp(l, "KTAP version 1"));
+			continue;
+		}
+		assert_int_equal(sscanf(strstr(l, "ok ") + 3, "%zu", &no), 1);
+		assert_int_equal(no, ++seen[depth]);
+		bad += depth && !ok;
+		/* One directive at most, and it is ours. */
+		assert_true(count_of(l, "# ") <= 1 && count_of(l, "#") == count_of(l, "# SKIP "));
+		if (!depth) {
+			if (strncmp(strchr(strstr(l, "ok ") + 3, ' '), " boots", 6)) {
+				assert_int_equal(seen[1], plan[1]);
+				assert_int_equal(ok, !bad);
+			}
+			assert_true(no == plan[0] || strncmp(strchr(strstr(l, "ok ") + 3, ' '), " boots", 6));
+		}
+	}
+	assert_int_equal(seen[0], plan[0]);
+	assert_int_equal(plan[0], 5);
+	free(text);
+}
+
+static int as_html(const char *path, const json_t *d, const struct comparison *c, size_t nr_cmp)
+{
+	return report_html(path, d, c, nr_cmp, "tests/fixtures/plots", NULL);
+}
+
+/* One file with everything in it: nothing is loaded from elsewhere, each row has its command, and what was measured cannot be markup. */
+static void html(void **state)
+{
+	static const char *const outside[] = { "http:", "https:", "src=\"/", "src=\"plots", "href=", "@import", "url(", "<script", "<link" };
+	size_t rows, all = cmp[0].nr + cmp[1].nr;
+	char path[64], *text;
+
+	(void)state;
+	spoil_texts();
+	text = written(as_html, 2, path);
+	unlink(path);
+	for (size_t i = 0; i < sizeof(outside) / sizeof(outside[0]); i++)
+		if (strstr(text, outside[i]))
+			fail_msg("the page refers to something outside: %s", outside[i]);
+	rows = count_of(text, "<td class=\"c\"><code>./shbench run quick");
+	/* All rows, and once more those that changed. */
+	assert_true(rows > all);
+	assert_int_equal(rows, count_of(text, "<td class=\"c\">"));
+	has(text, "<div class=\"chip regressed\"><b>regressed</b><span>base with shcache, icount lane<br>");
+	has(text, "<div class=\"chip unchanged\"><b>unchanged, times pooled</b>");
+	has(text, "]]&gt; &amp; &lt;b&gt;&quot;it's&quot;&lt;/b&gt;");
+	assert_null(strstr(text, "<b>\"it"));
+	assert_int_equal(count_of(text, "<figure>"), 2);
+	/* Padding of each length: the fixtures are "<svg/>" and "<svg/>\n". */
+	has(text, "alt=\"a.svg\" src=\"data:image/svg+xml;base64,PHN2Zy8+\"");
+	has(text, "alt=\"b.svg\" src=\"data:image/svg+xml;base64,PHN2Zy8+Cg==\"");
+	assert_int_equal(count_of(text, "<table>"), count_of(text, "</table>"));
+	assert_int_equal(count_of(text, "<td"), count_of(text, "</td>"));
+	free(text);
 }
 
 /* --- tables and numbers ----------------------------------------------------------------------------------------------------- */
@@ -325,7 +532,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(terminal_golden), TEST(terminal_limit), TEST(terminal_single), TEST(terminal_refused), TEST(incomplete),
-		TEST(summary_golden), TEST(summary_unwritable), TEST(summary_empty), TEST(as_json),
+		TEST(summary_golden), TEST(summary_unwritable), TEST(summary_empty), TEST(as_json), TEST(junit),
+		TEST(junit_corners), TEST(ktap), TEST(html),
 		cmocka_unit_test(numbers), cmocka_unit_test(tables), cmocka_unit_test(coordinates),
 	};
 

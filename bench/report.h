@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the reports (report.c, report-ci.c, report-html.c) share.
+ */
+#ifndef SHCACHE_REPORT_H
+#define SHCACHE_REPORT_H
+
+#include "bench-util.h"
+
+/* The lanes in the order of reports. */
+extern const char *const report_lanes[2];
+/* How many rows of a lane have each verdict. */
+void report_lane_counts(const struct comparison *c, const char *lane, size_t count[6]);
+/* ", times pooled" where "unchanged" rests on pooled rows, else "". */
+const char *report_pooled_word(enum verdict v, const size_t count[6]);
+/* Pointers to rows, the worst first; without all only what changed or is invalid, each histogram once. */
+const struct cmp_row **report_rows(const struct comparison *c, bool all, size_t *nr);
+/* "xfs/reflink/synthetic", malloced. */
+char *report_place(const struct cmp_row *r);
+/* Geometric mean of new / base over the judged rows of each workload and lane, with the extremes and the numbers of verdicts. */
+struct table *report_workload_table(const struct comparison *c, bool changed_only);
+size_t report_count_cells(const json_t *doc, enum cell_class class);
+/* The boots that gave no number, each with its reason and command. */
+struct table *report_bad_cells(const json_t *doc);
+
+#endif
