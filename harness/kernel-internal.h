@@ -6,6 +6,7 @@
  *	kernel-source.c	where the source comes from; one git repository in the cache holds them all
  *	kernel-series.c	patches, applied strictly, and what is wrong when they do not
  *	kernel-build.c	configuration and compilation
+ *	kernel-steps.c	what lies between two kernels, patch by patch or commit by commit
  *	kernel-tree.c	a git tree to work on a series in, and the way back
  *	kernel.c	the public face: identity, cache entries, commands
  *
@@ -44,6 +45,7 @@ struct kernel_spec {
 	char *file;		/* for messages: path below the checkout's top */
 	char *asked;		/* "base+debug" */
 	char *name, *set;	/* "base", "debug"; set is "default" when none is named */
+	char *step;		/* "3" of "shcache@3", or NULL */
 	char *summary;
 	enum source_kind kind;
 	char *source;		/* package, or absolute path */
@@ -57,7 +59,7 @@ struct kernel_spec {
 };
 
 /*
- * Reads kernels/NAME.kernel for NAME or NAME+SET. Returns 0, -ENOENT (no such kernel or set), -EINVAL (file:line said).
+ * Reads kernels/NAME.kernel for NAME, NAME+SET, NAME@STEP or NAME@STEP+SET. Returns 0, -ENOENT (no such kernel or set), -EINVAL (file:line said).
  * *s needs spec_free() in any case.
  */
 int spec_load(const char *asked, struct kernel_spec *s);

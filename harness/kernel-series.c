@@ -44,7 +44,7 @@ int patchset_load(const struct kernel_spec *s, struct patchset *ser)
 		if (ret)
 			err("%s:%u: %s/series: %s", s->file, s->series_line, s->series, strerror(-ret));
 	}
-	for (size_t i = 0; i < names.n; i++)
+	for (size_t i = 0; i < names.n && (!s->step || i < strtoul(s->step, NULL, 10)); i++)
 		strv_add(&ser->patch, xasprintf("%s/%s", s->series, names.v[i]));
 	strv_free(&names);
 	for (size_t i = 0; i < s->extra.n; i++)

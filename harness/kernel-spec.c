@@ -282,9 +282,38 @@ static int check_whole(struct parser *p)
 	return 0;
 }
 
+/* NAME@STEP: a number of patches, or a commit. */
+static int check_step(struct kernel_spec *s)
+{
+	struct strv names = {};
+	unsigned long k;
+	char *end;
+	int ret;
+
+	if (s->kind == SRC_GIT && !s->series) {
+		free(s->ref);
+		s->ref = xstrdup(s->step);
+		return 0;
+	}
+	if (!s->series) {
+		err("kernel %s: %s has neither a series nor commits to take a step of", s->asked, s->file);
+		return -EINVAL;
+	}
+	ret = patchset_read(s->series, &names);
+	k = strtoul(s->step, &end, 10);
+	if (!ret && (!*s->step || *end || k > names.n)) {
+		err("kernel %s: the series has %zu patches: a number from 0 to that is wanted", s->asked, names.n);
+		ret = -EINVAL;
+	}
+	strv_free(&names);
+	strv_free(&s->extra);
+	return ret;
+}
+
 int spec_load(const char *asked, struct kernel_spec *s)
 {
 	const char *plus = strchr(asked, '+');
+	char *step;
 	struct parser p = { .s = s };
 	char *path, *text, *next;
 	int ret;
@@ -293,6 +322,11 @@ int spec_load(const char *asked, struct kernel_spec *s)
 	s->asked = xstrdup(asked);
 	s->name = plus ? xstrndup(asked, plus - asked) : xstrdup(asked);
 	s->set = xstrdup(plus && plus[1] ? plus + 1 : "default");
+	step = strchr(s->name, '@');
+	if (step) {
+		*step = '\0';
+		s->step = xstrdup(step + 1);
+	}
 	s->file = xasprintf("kernels/%s.kernel", s->name);
 	path = xasprintf("%s/%s", top_dir(), s->file);
 	ret = strchr(s->name, '/') ? -ENOENT : read_file(path, &text, NULL);
@@ -320,12 +354,14 @@ int spec_load(const char *asked, struct kernel_spec *s)
 		ret = parse_line(&p, line);
 	}
 	free(text);
-	return ret ? ret : check_whole(&p);
+	if (!ret)
+		ret = check_whole(&p);
+	return !ret && s->step ? check_step(s) : ret;
 }
 
 void spec_free(struct kernel_spec *s)
 {
-	char *const strings[] = { s->file, s->asked, s->name, s->set, s->summary, s->source, s->ref, s->series, s->cmdline };
+	char *const strings[] = { s->file, s->asked, s->name, s->set, s->summary, s->source, s->ref, s->series, s->cmdline, s->step };
 
 	for (size_t i = 0; i < ARRAY_SIZE(strings); i++)
 		free(strings[i]);

@@ -15,6 +15,9 @@
  *	config.debug = measure.config debug.config shcache.config	the same for the config set `debug`
  *	cmdline  = ...					additions to the guest kernel's command line
  *
+ * NAME@STEP is a kernel on the way to NAME: with a series the number of its patches that are applied (and no `extra`), with git:PATH#REF
+ * another commit. Symbols of the fragments that such a source does not have yet are left out.
+ *
  * `NAME+debug` names the debug config set of NAME. Relative paths are relative to the checkout's top.
  */
 #ifndef SHCACHE_KERNEL_H
@@ -51,6 +54,18 @@ int kernel_lookup(const char *name, struct kernel_build *out);
 void kernel_build_free(struct kernel_build *b);
 /* Provenance: {"name","id","release","source","series_hash","config_hash","compiler","cmdline"} */
 json_t *kernel_provenance(const struct kernel_build *b);
+/*
+ * The way from one kernel to another: name[0] is good, name[n - 1] is bad, what[i] says which patch or commit leads from name[i - 1] to
+ * name[i] (what[0] is ""). Both must be of one source and either of one series (good may have none) or commits of one tree, good an ancestor.
+ * Returns 0 or -errno, printed.
+ */
+struct kernel_steps {
+	char **name, **what;
+	size_t n;
+};
+int kernel_steps(const char *good, const char *bad, struct kernel_steps *out);
+void kernel_steps_free(struct kernel_steps *s);
+
 /* Names of all kernels/NAME.kernel, sorted, NULL-terminated; free each and the array. */
 char **kernel_names(void);
 

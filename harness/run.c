@@ -1105,6 +1105,8 @@ int run_bench(const struct run_options *ro, char **dir)
 		if (ro->shards) {
 			end = cells_status(doc);
 			note("part %u/%u: %s/run.json; `shbench merge` joins the parts and judges", ro->shard, ro->shards, s.rd.path);
+		} else if (ro->measure_only) {
+			end = cells_status(doc);
 		} else {
 			end = run_conclude(s.rd.path, doc, s.plan->history && !ro->cell && !ro->only, ro);
 		}

@@ -21,6 +21,7 @@ struct run_options {
 	enum vm_accel accel;
 	unsigned int jobs;	/* VMs at once; 0: one per core */
 	bool strict, all, force;
+	bool measure_only;	/* no comparison, no reports, no history */
 	const char *const *argv;	/* the command line, for the record; NULL-terminated */
 };
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "bench.h"
+#include "bisect.h"
 #include "doctor.h"
 #include "history.h"
 #include "kernel.h"
@@ -33,7 +34,7 @@ struct args {
 	const char *what;	/* the positional arguments, for messages */
 };
 
-enum { OPT_CELL = 256, OPT_RESUME, OPT_STRICT, OPT_FORCE, OPT_ACCEL, OPT_FS, OPT_MODE, OPT_IMAGE, OPT_N, OPT_METRIC, OPT_ONLY, OPT_SHARD, OPT_DURATIONS };
+enum { OPT_CELL = 256, OPT_RESUME, OPT_STRICT, OPT_FORCE, OPT_ACCEL, OPT_FS, OPT_MODE, OPT_IMAGE, OPT_N, OPT_METRIC, OPT_ONLY, OPT_SHARD, OPT_DURATIONS, OPT_PLAN };
 
 static const struct argp_option common_options[] = {
 	{ "quiet", 'q', NULL, 0, "No progress, only results and errors", 0 },
@@ -73,6 +74,14 @@ static const struct argp_option shell_argp_options[] = {
 	{ "image", OPT_IMAGE, "IMAGE", 0, "synthetic (default), debian, debian-slim, a tar or a directory", 0 },
 	{ "clones", OPT_N, "N", 0, "How many trees to make (default 4)", 0 },
 	{ "accel", OPT_ACCEL, "kvm|tcg", 0, "Do not probe, use this accelerator", 0 },
+	{ 0 }
+};
+
+static const struct argp_option bisect_argp_options[] = {
+	{ "metric", OPT_METRIC, "NAME", 0, "What moved, for instance fault.mean or unique_frames", 0 },
+	{ "plan", OPT_PLAN, "PLAN", 0, "Whose sections are measured (default: nightly)", 0 },
+	{ "only", OPT_ONLY, "PLACE", 0, "SECTION[/LANE[/FS[/MODE[/IMAGE]]]] of the plan", 0 },
+	{ "jobs", 'j', "N", 0, "VMs at once (default: one per core)", 0 },
 	{ 0 }
 };
 
@@ -125,6 +134,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case OPT_CELL:
 		a->run.cell = arg;
+		return 0;
+	case OPT_PLAN:
+		a->run.plan = arg;
 		return 0;
 	case OPT_ONLY:
 		a->run.only = arg;
@@ -362,6 +374,23 @@ static int cmd_merge(int argc, char **argv)
 	return run_merge((const char *const *)a.pos, a.nr_pos, &a.run);
 }
 
+static int cmd_bisect(int argc, char **argv)
+{
+	struct args a = { .run.plan = "nightly" };
+	struct bisect_options bo;
+
+	parse(argc, argv, bisect_argp_options, "GOOD BAD",
+	      "Finds the patch of a series, or the commit of a tree, that moved a metric, in the icount lane. GOOD and BAD are kernels of one "
+	      "source: base and a series, NAME@PATCHES, or commits NAME@REF of a git: kernel.", 2, 2, &a);
+	if (!a.metric) {
+		err("bisect: which metric? Say --metric NAME");
+		return EXIT_USAGE;
+	}
+	a.run.argv = (const char *const *)argv;
+	bo = (struct bisect_options){ a.pos[0], a.pos[1], a.metric, a.run };
+	return run_bisect(&bo);
+}
+
 static int cmd_durations(int argc, char **argv)
 {
 	struct args a = {};
@@ -569,6 +598,7 @@ static const struct command {
 	{ "report", "[RUN]", "table, summary and plots of a stored run", cmd_report },
 	{ "plots", "[RUN]", "draw a stored run's plots again", cmd_plots },
 	{ "compare", "A B", "compare two runs, or two kernels of one", cmd_compare },
+	{ "bisect", "GOOD BAD", "which patch or commit moved a metric", cmd_bisect },
 	{ "merge", "RUN...", "join the runs of a plan's parts (run --shard I/N)", cmd_merge },
 	{ "durations", "[RUN]", "how long boots took, for an even split into parts", cmd_durations },
 	{ "history", "[add RUN]", "what changed over all nights, with plots", cmd_history },
