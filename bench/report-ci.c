@@ -206,6 +206,33 @@ static void junit_boots(FILE *f, const json_t *doc)
 	fputs(" </testsuite>\n", f);
 }
 
+static void junit_gate(FILE *f, const json_t *doc)
+{
+	const json_t *g;
+	size_t i, failed;
+	const struct totals t = { .tests = gate_count(doc, &failed), .errors = failed };
+
+	junit_suite(f, doc, "gate", &t);
+	json_array_foreach(json_object_get(doc, "gate_results"), i, g) {
+		char *name = bench_printf("%s must be %s", json_str(g, "label", "?"), json_str(g, "want", "?"));
+
+		fputs("  <testcase", f);
+		put_attribute(f, "classname", json_str(g, "section", "?"));
+		put_attribute(f, "name", name);
+		fputs(" time=\"0\">\n", f);
+		if (!json_is_true(json_object_get(g, "ok"))) {
+			fputs("   <error type=\"invalid\"", f);
+			put_attribute(f, "message", json_str(g, "why", ""));
+			fputs("/>\n", f);
+		}
+		fputs("   <system-out>reproduce: ", f);
+		put_xml(f, json_str(g, "reproduce", ""));
+		fputs("</system-out>\n  </testcase>\n", f);
+		free(name);
+	}
+	fputs(" </testsuite>\n", f);
+}
+
 static void junit_refused(FILE *f, const json_t *doc, const struct comparison *c)
 {
 	const struct totals t = { .tests = 1, .errors = 1 };
@@ -227,11 +254,13 @@ static int end_file(FILE *f)
 
 int report_junit(const char *path, const json_t *doc, const struct comparison *c, size_t nr_cmp)
 {
-	struct totals all = boot_totals(doc);
+	struct totals all = boot_totals(doc), gate = {};
 	FILE *f = fopen(path, "w");
 
 	if (!f)
 		return -errno;
+	gate.tests = gate_count(doc, &gate.errors);
+	add_totals(&all, &gate);
 	for (size_t i = 0; i < nr_cmp; i++)
 		for (size_t l = 0; l < BENCH_SIZE(report_lanes); l++) {
 			struct totals t = lane_totals(&c[i], report_lanes[l]);
@@ -244,6 +273,8 @@ int report_junit(const char *path, const json_t *doc, const struct comparison *c
 	put_attribute(f, "name", json_str(json_object_get(doc, "plan"), "name", "?"));
 	put_totals(f, &all);
 	fputs(" time=\"0\">\n", f);
+	if (gate.tests)
+		junit_gate(f, doc);
 	for (size_t i = 0; i < nr_cmp; i++) {
 		if (c[i].refused)
 			junit_refused(f, doc, &c[i]);
@@ -315,10 +346,27 @@ static void ktap_lane(FILE *f, size_t no, const struct comparison *c, const char
 		comparison_lane(c, lane) == V_INCONCLUSIVE ? "inconclusive" : "");
 }
 
+static void ktap_gate(FILE *f, size_t no, const json_t *doc)
+{
+	size_t failed, nr = gate_count(doc, &failed), i;
+	const json_t *g;
+
+	fprintf(f, "    KTAP version 1\n    1..%zu\n", nr);
+	json_array_foreach(json_object_get(doc, "gate_results"), i, g) {
+		fprintf(f, "    %s %zu %s: %s must be %s\n    # ", json_is_true(json_object_get(g, "ok")) ? "ok" : "not ok", i + 1,
+			json_str(g, "section", "?"), json_str(g, "label", "?"), json_str(g, "want", "?"));
+		put_tap(f, json_str(g, "why", ""));
+		fputs("\n    # reproduce: ", f);
+		put_tap(f, json_str(g, "reproduce", ""));
+		fputc('\n', f);
+	}
+	fprintf(f, "%s %zu gate\n", failed ? "not ok" : "ok", no);
+}
+
 int report_ktap(const char *path, const json_t *doc, const struct comparison *c, size_t nr_cmp)
 {
 	const struct totals boots = boot_totals(doc);
-	size_t tests = 1, no = 0;
+	size_t failed, gates = gate_count(doc, &failed), tests = 1 + (gates > 0), no = 0;
 	FILE *f = fopen(path, "w");
 
 	if (!f)
@@ -329,6 +377,8 @@ int report_ktap(const char *path, const json_t *doc, const struct comparison *c,
 			tests += lane_totals(&c[i], report_lanes[l]).tests > 0;
 	}
 	fprintf(f, "KTAP version 1\n1..%zu\n", tests);
+	if (gates)
+		ktap_gate(f, ++no, doc);
 	for (size_t i = 0; i < nr_cmp; i++) {
 		if (c[i].refused) {
 			fprintf(f, "not ok %zu %s with %s\n# ", ++no, c[i].base, c[i].cand);

@@ -78,11 +78,16 @@ static void put_counts(FILE *f, const size_t count[6])
 		}
 }
 
-static void put_chips(FILE *f, const struct comparison *c, size_t nr_cmp)
+static void put_chips(FILE *f, const json_t *doc, const struct comparison *c, size_t nr_cmp)
 {
-	size_t count[6];
+	size_t count[6], failed, gates = gate_count(doc, &failed);
 
 	fputs("<div class=\"chips\">\n", f);
+	if (failed)
+		fprintf(f, "<div class=\"chip invalid\"><b>invalid run</b><span>gate: %zu of %zu came out otherwise</span></div>\n", failed,
+			gates);
+	else if (gates)
+		fprintf(f, "<div class=\"chip improved\"><b>gate passed</b><span>%zu known outcomes found</span></div>\n", gates);
 	for (size_t i = 0; i < nr_cmp; i++) {
 		if (c[i].refused) {
 			fputs("<div class=\"chip invalid\"><b>not compared</b><span>", f);
@@ -314,7 +319,7 @@ static void put_plots(FILE *f, const char *title, const char *dir)
 int report_html(const char *path, const json_t *doc, const struct comparison *c, size_t nr_cmp, const char *plots, const char *history)
 {
 	const json_t *plan = json_object_get(doc, "plan");
-	struct table *bad;
+	struct table *bad, *gate;
 	FILE *f = fopen(path, "w");
 	int ret;
 
@@ -333,7 +338,14 @@ int report_html(const char *path, const json_t *doc, const struct comparison *c,
 	put_element(f, "", json_str(plan, "summary", ""), "</p>\n");
 	if (!json_is_true(json_object_get(doc, "complete")))
 		fputs("<p class=\"invalid\"><b>Incomplete: the run was interrupted; what follows is from the boots that were finished.</b></p>\n", f);
-	put_chips(f, c, nr_cmp);
+	put_chips(f, doc, c, nr_cmp);
+	gate = report_gate(doc);
+	if (table_rows(gate)) {
+		fputs("<h2>Gate: comparisons whose outcome is known</h2>\n<div class=\"scroll\">", f);
+		table_print_html(f, gate);
+		fputs("</div>\n", f);
+	}
+	table_free(gate);
 	for (size_t i = 0; i < nr_cmp; i++)
 		put_comparison(f, &c[i]);
 	bad = report_bad_cells(doc);

@@ -8,9 +8,12 @@
 #include <string.h>
 
 #include "bench-util.h"
+#include "gate.h"
 #include "report.h"
 
 #define TERMINAL_LINES	25
+/* Failed gates that are told in the terminal. */
+#define GATE_LINES	3
 /* Longest table in the summary; the rest is in run.json. */
 #define SUMMARY_ROWS	40
 /* Changed rows in the summary: the table by workload says the rest. */
@@ -222,10 +225,34 @@ size_t report_count_cells(const json_t *doc, enum cell_class class)
 	return n;
 }
 
-static size_t print_head(FILE *f, const json_t *doc)
+/* One line if the gate is as it must be; else that the run is worth nothing, and why. */
+static size_t print_gate(FILE *f, const json_t *doc, bool color)
+{
+	const json_t *g;
+	size_t i, failed, nr = gate_count(doc, &failed), lines = 1;
+
+	if (!nr)
+		return 0;
+	if (!failed) {
+		fprintf(f, "gate: all %zu comparisons whose outcome is known came out as they must\n", nr);
+		return 1;
+	}
+	fprintf(f, "%sINVALID: %zu of %zu comparisons whose outcome is known came out otherwise%s\n", color ? verdict_colour[V_INVALID] : "",
+		failed, nr, color ? "\033[0m" : "");
+	json_array_foreach(json_object_get(doc, "gate_results"), i, g)
+		if (!json_is_true(json_object_get(g, "ok")) && lines <= GATE_LINES) {
+			fprintf(f, "  gate %s, %s: wanted %s: %s; %s\n", json_str(g, "section", "?"), json_str(g, "label", "?"),
+				json_str(g, "want", "?"), json_str(g, "why", "?"), json_str(g, "reproduce", ""));
+			lines++;
+		}
+	return lines;
+}
+
+static size_t print_head(FILE *f, const json_t *doc, bool color)
 {
 	const json_t *q = json_object_get(doc, "qemu");
-	size_t failed = report_count_cells(doc, CELL_FAILED), invalid = report_count_cells(doc, CELL_INVALID), skipped = report_count_cells(doc, CELL_SKIPPED);
+	size_t failed = report_count_cells(doc, CELL_FAILED), invalid = report_count_cells(doc, CELL_INVALID);
+	size_t skipped = report_count_cells(doc, CELL_SKIPPED), lines = 1;
 
 	fprintf(f, "%s: %s, %s, %zu boots: %zu passed", json_str(doc, "id", "?"), json_str(q, "accel", "?"), json_str(q, "version", "?"),
 		json_array_size(json_object_get(doc, "cells")), report_count_cells(doc, CELL_PASSED));
@@ -236,10 +263,11 @@ static size_t print_head(FILE *f, const json_t *doc)
 	if (skipped)
 		fprintf(f, ", %zu skipped", skipped);
 	fputc('\n', f);
-	if (json_is_true(json_object_get(doc, "complete")))
-		return 1;
-	fprintf(f, "INCOMPLETE: the run was interrupted; what is below is from the boots that were finished\n");
-	return 2;
+	if (!json_is_true(json_object_get(doc, "complete"))) {
+		fprintf(f, "INCOMPLETE: the run was interrupted; what is below is from the boots that were finished\n");
+		lines++;
+	}
+	return lines + print_gate(f, doc, color);
 }
 
 /* "1.25 [1.20, 1.31]", in MiB; "-" if there is no slope. */
@@ -317,7 +345,7 @@ static size_t print_rows(FILE *f, const struct comparison *c, size_t lines, bool
 
 void report_terminal(FILE *f, const json_t *doc, const struct comparison *c, size_t nr_cmp, bool all, bool color)
 {
-	size_t left = TERMINAL_LINES - print_head(f, doc);
+	size_t left = TERMINAL_LINES - print_head(f, doc, color);
 
 	if (!nr_cmp) {
 		struct table *t = marginal_table(doc);
@@ -831,6 +859,40 @@ static void summary_others(FILE *f, const json_t *doc, const struct series_set *
 	}
 }
 
+struct table *report_gate(const json_t *doc)
+{
+	struct table *t = table_new("llllll", "section", "kernel", "must be", "is", "why", "reproduce");
+	const json_t *g;
+	size_t i;
+
+	json_array_foreach(json_object_get(doc, "gate_results"), i, g) {
+		const char *metric = json_str(g, "metric", "");
+
+		table_cell(t, "%s", json_str(g, "section", "?"));
+		table_cell(t, "%s", json_str(g, "label", "?"));
+		table_cell(t, "%s%s%s", json_str(g, "want", "?"), *metric ? " in " : "", metric);
+		table_cell(t, "%s", json_is_true(json_object_get(g, "ok")) ? "so" : "NOT so");
+		table_cell(t, "%s", json_str(g, "why", ""));
+		table_cell(t, "`%s`", json_str(g, "reproduce", ""));
+	}
+	return t;
+}
+
+static void summary_gate(FILE *f, const json_t *doc)
+{
+	size_t failed, nr = gate_count(doc, &failed);
+	struct table *t;
+
+	if (!nr)
+		return;
+	fprintf(f, "## Gate\n\n%s\n\n", failed ?
+		"**This run is invalid: comparisons whose outcome is known came out otherwise. No other number here can be trusted.**" :
+		"Comparisons whose outcome is known, made to show that the others can be trusted: all came out as they must.");
+	t = report_gate(doc);
+	table_print_markdown(f, t);
+	table_free(t);
+}
+
 struct table *report_bad_cells(const json_t *doc)
 {
 	struct table *t = table_new("llllll", "cell", "what", "kernel", "verdict", "why", "reproduce");
@@ -897,6 +959,7 @@ int report_summary(const char *path, const json_t *doc, const struct comparison 
 	fprintf(f, "# %s: %s\n\n", json_str(json_object_get(doc, "plan"), "name", "?"), json_str(doc, "id", "?"));
 	if (!json_is_true(json_object_get(doc, "complete")))
 		fprintf(f, "**Incomplete: the run was interrupted; what follows is from the boots that were finished.**\n\n");
+	summary_gate(f, doc);
 	summary_provenance(f, doc);
 	summary_notes(f, doc);
 	if (nr_cmp) {
@@ -976,5 +1039,7 @@ json_t *report_json(const json_t *doc, const struct comparison *c, size_t nr_cmp
 		json_array_append_new(list, o);
 	}
 	json_object_set_new(out, "comparisons", list);
+	if (json_object_get(doc, "gate_results"))
+		json_object_set(out, "gate", json_object_get(doc, "gate_results"));
 	return out;
 }

@@ -6,6 +6,7 @@
 #define SHCACHE_REPORT_H
 
 #include "bench-util.h"
+#include "gate.h"
 
 /* The lanes in the order of reports. */
 extern const char *const report_lanes[2];
@@ -20,6 +21,8 @@ char *report_place(const struct cmp_row *r);
 /* Geometric mean of new / base over the judged rows of each workload and lane, with the extremes and the numbers of verdicts. */
 struct table *report_workload_table(const struct comparison *c, bool changed_only);
 size_t report_count_cells(const json_t *doc, enum cell_class class);
+/* What the gate's comparisons must be, and whether they are. */
+struct table *report_gate(const json_t *doc);
 /* The boots that gave no number, each with its reason and command. */
 struct table *report_bad_cells(const json_t *doc);
 

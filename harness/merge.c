@@ -160,7 +160,8 @@ static char *kernel_list(const json_t *doc)
 	size_t i;
 
 	json_array_foreach(json_object_get(doc, "kernels"), i, k)
-		buf_printf(&b, "%s%s:%s", i ? " " : "", str(k, "name"), str(k, "label"));
+		if (!json_is_true(json_object_get(k, "gate")))
+			buf_printf(&b, "%s%s:%s", i ? " " : "", str(k, "name"), str(k, "label"));
 	return b.s;
 }
 

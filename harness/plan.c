@@ -65,6 +65,8 @@ static const struct key section_keys[] = {
 	{ "mem", K_SIZE, offsetof(struct section, mem) },
 	{ "shared", K_BOOL, offsetof(struct section, shared) },
 	{ "peer", K_BOOL, offsetof(struct section, peer) },
+	{ "kernels", K_TEXT, offsetof(struct section, kernels) },
+	{ "gate", K_TEXT, offsetof(struct section, gate) },
 };
 
 static const struct key plan_keys[] = {
@@ -293,6 +295,8 @@ static int check_words(const struct plan *p, const struct section *s, const char
 	return ret;
 }
 
+static int check_gates(const struct plan *p);
+
 static int check_sections(const struct plan *p)
 {
 	for (unsigned int i = 0; i < p->nr_sections; i++) {
@@ -343,6 +347,8 @@ int plan_parse(const char *path, const char *text, struct plan **out)
 		ret = -EINVAL;
 	} else {
 		ret = check_sections(p);
+		if (!ret)
+			ret = check_gates(p);
 	}
 	free(l.problem);
 	if (ret) {
@@ -434,11 +440,25 @@ int plan_each_kernel(const char *kernels, int (*fn)(const char *name, const char
 }
 
 #define MAX_KERNELS	48
+/* Gates have kernels, and labels, of their own. */
+#define GATE		"gate-"
 
 struct names {
 	char *name[MAX_KERNELS], *label[MAX_KERNELS];
 	size_t nr;
 };
+
+static int take_kernel(struct names *n, const char *name, char *label)
+{
+	if (n->nr == ARRAY_SIZE(n->name)) {
+		err("more than %zu kernels in one run", ARRAY_SIZE(n->name));
+		free(label);
+		return -EINVAL;
+	}
+	n->name[n->nr] = xstrdup(name);
+	n->label[n->nr++] = label;
+	return 0;
+}
 
 static int add_kernel(const char *name, const char *label, void *arg)
 {
@@ -449,13 +469,131 @@ static int add_kernel(const char *name, const char *label, void *arg)
 			err("kernel label '%s' stands twice; give it another: %s:%s-2", label, name, label);
 			return -EINVAL;
 		}
-	if (n->nr == ARRAY_SIZE(n->name)) {
-		err("more than %zu kernels in one run", ARRAY_SIZE(n->name));
+	return take_kernel(n, name, xstrdup(label));
+}
+
+static int add_gate_kernel(const char *name, const char *label, void *arg)
+{
+	return take_kernel(arg, name, xasprintf(GATE "%s", label));
+}
+
+/* The same label in two gates is the same kernel. */
+static int add_gate_kernel_once(const char *name, const char *label, void *arg)
+{
+	struct names *n = arg;
+
+	for (size_t i = 0; i < n->nr; i++)
+		if (!strcmp(n->label[i] + strlen(GATE), label)) {
+			if (!strcmp(n->name[i], name))
+				return 0;
+			err("gate: the label '%s' stands for %s here and for %s elsewhere", label, name, n->name[i]);
+			return -EINVAL;
+		}
+	return add_gate_kernel(name, label, arg);
+}
+
+static void names_free(struct names *n)
+{
+	for (size_t i = 0; i < n->nr; i++) {
+		free(n->name[i]);
+		free(n->label[i]);
+	}
+	n->nr = 0;
+}
+
+int plan_each_gate_kernel(const struct plan *p, int (*fn)(const char *name, const char *label, void *arg), void *arg)
+{
+	struct names n = {};
+	int ret = 0;
+
+	for (unsigned int i = 0; i < p->nr_sections && !ret; i++)
+		if (p->sections[i].gate)
+			ret = plan_each_kernel(p->sections[i].kernels, add_gate_kernel_once, &n);
+	for (size_t i = 0; i < n.nr && !ret; i++)
+		ret = fn(n.name[i], n.label[i], arg);
+	names_free(&n);
+	return ret;
+}
+
+/* One section's gates. */
+static int each_gate(const struct section *s, int (*fn)(const struct section *s, const char *base, const char *label, const char *want,
+							  const char *metric, void *arg), void *arg)
+{
+	char *copy = xstrdup(s->gate), *save = NULL, *base, *label;
+	struct names n = {};
+	int ret = plan_each_kernel(s->kernels, add_gate_kernel, &n);
+
+	base = ret || !n.nr ? NULL : n.label[0];
+	for (char *w = base ? strtok_r(copy, " \t", &save) : NULL; w && !ret; w = strtok_r(NULL, " \t", &save)) {
+		char *want = strchr(w, ':'), *metric = want ? strchr(want + 1, ':') : NULL;
+
+		if (want)
+			*want++ = '\0';
+		if (metric)
+			*metric++ = '\0';
+		label = xasprintf(GATE "%s", w);
+		ret = fn(s, base, label, want ? want : "", metric ? metric : "", arg);
+		free(label);
+	}
+	names_free(&n);
+	free(copy);
+	return ret;
+}
+
+int plan_each_gate(const struct plan *p, int (*fn)(const struct section *s, const char *base, const char *label, const char *want,
+						     const char *metric, void *arg), void *arg)
+{
+	int ret = 0;
+
+	for (unsigned int i = 0; i < p->nr_sections && !ret; i++)
+		if (p->sections[i].gate)
+			ret = each_gate(&p->sections[i], fn, arg);
+	return ret;
+}
+
+struct gate_check {
+	const struct plan *p;
+	unsigned int nr;
+};
+
+static int has_kernel(const char *name, const char *label, void *arg)
+{
+	(void)name;
+	return !strcmp(label, arg);
+}
+
+static int check_gate(const struct section *s, const char *base, const char *label, const char *want, const char *metric, void *arg)
+{
+	struct gate_check *c = arg;
+
+	(void)metric;
+	c->nr++;
+	if (strcmp(want, "unchanged") && strcmp(want, "regressed") && strcmp(want, "improved")) {
+		err("%s: [%s] gate: '%s' is not LABEL:unchanged, LABEL:regressed or LABEL:improved", c->p->path, s->name,
+		    *want ? want : label + strlen(GATE));
 		return -EINVAL;
 	}
-	n->name[n->nr] = xstrdup(name);
-	n->label[n->nr++] = xstrdup(label);
+	if (!strcmp(label, base) || !plan_each_kernel(s->kernels, has_kernel, (void *)(label + strlen(GATE)))) {
+		err("%s: [%s] gate: '%s' is %s of this section's kernels", c->p->path, s->name, label + strlen(GATE),
+		    strcmp(label, base) ? "none" : "the first");
+		return -EINVAL;
+	}
 	return 0;
+}
+
+/* Whether the gates make sense. */
+static int check_gates(const struct plan *p)
+{
+	struct gate_check c = { .p = p };
+	int ret;
+
+	for (unsigned int i = 0; i < p->nr_sections; i++)
+		if (!p->sections[i].kernels != !p->sections[i].gate) {
+			err("%s: [%s] a gate has both: kernels = and gate =", p->path, p->sections[i].name);
+			return -EINVAL;
+		}
+	ret = plan_each_gate(p, check_gate, &c);
+	return ret;
 }
 
 /* Splits a blank-separated list into at most 16 words of buf. */
@@ -493,10 +631,10 @@ struct expansion {
 	size_t nr;
 };
 
-static void add_cell(struct expansion *e, struct cell c, size_t kernel)
+static void add_cell(struct expansion *e, struct cell c, const struct names *kernels, size_t kernel)
 {
-	c.label = xstrdup(e->kernels.label[kernel]);
-	c.kernel = xstrdup(e->kernels.name[kernel]);
+	c.label = xstrdup(kernels->label[kernel]);
+	c.kernel = xstrdup(kernels->name[kernel]);
 	c.fs = xstrdup(c.fs);
 	c.mode = xstrdup(c.mode);
 	c.image = xstrdup(c.image);
@@ -514,13 +652,15 @@ static int expand_section(struct expansion *e, const struct section *s)
 	char *image_buf = xstrdup(s->images ? s->images : "synthetic");
 	char *lanes[16], *fss[16], *modes[16], *images[16];
 	size_t nl = words(lane_buf, lanes), nf = words(fs_buf, fss), nm = words(mode_buf, modes), ni = words(image_buf, images);
-	size_t nr_kernels = s->peer ? 1 : e->kernels.nr;
+	struct names own = {}, *kernels = s->gate ? &own : &e->kernels;
 	bool same_kernel = false, checked = false;
-	int ret = 0;
+	size_t nr_kernels;
+	int ret = s->gate ? plan_each_kernel(s->kernels, add_gate_kernel, &own) : 0;
 
+	nr_kernels = s->peer ? 1 : kernels->nr;
 	for (size_t i = 0; i < nr_kernels; i++)
 		for (size_t j = 0; j < i; j++)
-			if (!strcmp(e->kernels.name[i], e->kernels.name[j]))
+			if (!strcmp(kernels->name[i], kernels->name[j]))
 				same_kernel = true;
 	for (unsigned int boot = 0; boot < s->boots && !ret; boot++)
 		for (size_t x = 0; x < nl * nf * nm * ni && !ret; x++) {
@@ -543,18 +683,19 @@ static int expand_section(struct expansion *e, const struct section *s)
 			for (unsigned int l = 0; l < layouts; l++)
 				for (size_t k = 0; k < nr_kernels; k++) {
 					c.perturbation = l;
-					add_cell(e, c, (boot + l) & 1 ? nr_kernels - 1 - k : k);
+					add_cell(e, c, kernels, (boot + l) & 1 ? nr_kernels - 1 - k : k);
 				}
 			if (c.lane == LANE_ICOUNT && !same_kernel && !checked) {
 				c.perturbation = 0;
 				c.selfcheck = checked = true;
-				add_cell(e, c, 0);
+				add_cell(e, c, kernels, 0);
 			}
 		}
 	free(lane_buf);
 	free(fs_buf);
 	free(mode_buf);
 	free(image_buf);
+	names_free(&own);
 	return ret;
 }
 
@@ -569,10 +710,7 @@ int plan_expand(const struct plan *p, const char *kernels, struct cell **cells, 
 	}
 	for (unsigned int i = 0; i < p->nr_sections && !ret; i++)
 		ret = expand_section(&e, &p->sections[i]);
-	for (size_t i = 0; i < e.kernels.nr; i++) {
-		free(e.kernels.name[i]);
-		free(e.kernels.label[i]);
-	}
+	names_free(&e.kernels);
 	if (ret) {
 		cells_free(e.cells, e.nr);
 		return ret;

@@ -26,6 +26,9 @@
  *	timeout = 120			seconds under TCG for the whole boot
  *	shared = no			wall lane: yes = may run beside other VMs (only counts matter, no times)
  *	peer = no			yes = another technique to hold the kernels against: booted with the baseline only
+ *	kernels = base base:again slow	a gate: the section has kernels of its own, which take part in nothing else; the first is the baseline
+ *	gate = again:unchanged slow:regressed:METRIC	what comparing each with the first must say; with METRIC (a glob) in at least one row of
+ *					that metric at each place. If it does not, the whole run is invalid
  *	expect = passed			verdict that `shbench test` wants; caught: any but passed and skipped
  *
  * Combinations that do not exist (snapshot on xfs) are left out without a word when they come from a product of several words,
@@ -46,7 +49,7 @@ struct kv {
 };
 
 struct section {
-	char *name, *workload, *lanes, *fss, *modes, *images, *device, *mount, *expect;
+	char *name, *workload, *lanes, *fss, *modes, *images, *device, *mount, *expect, *kernels, *gate;
 	struct kv *params, *mounts;	/* mounts: by kernel label */
 	unsigned int nr_params, nr_mounts;
 	unsigned int boots, perturb, cpus, timeout;
@@ -100,6 +103,11 @@ void cells_free(struct cell *cells, size_t nr);
 
 /* "NAME:LABEL" words: calls fn for each. Returns the first non-zero return. */
 int plan_each_kernel(const char *kernels, int (*fn)(const char *name, const char *label, void *arg), void *arg);
+/* The same for the kernels of all gates, each label ("gate-base") once. */
+int plan_each_gate_kernel(const struct plan *p, int (*fn)(const char *name, const char *label, void *arg), void *arg);
+/* What the gates want: calls fn for each with the labels that the cells have; metric may be "". */
+int plan_each_gate(const struct plan *p, int (*fn)(const struct section *s, const char *base, const char *label, const char *want,
+						     const char *metric, void *arg), void *arg);
 
 /* "2G", "512M", "64k", "100" as a number of bytes. -EINVAL. */
 int parse_size(const char *s, uint64_t *v);

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "bench.h"
+#include "gate.h"
 #include "history.h"
 #include "image.h"
 #include "kernel.h"
@@ -45,7 +46,7 @@ struct session {
 	json_t *describe;
 	char *agent;
 	struct kernel *kernels;
-	size_t nr_kernels;
+	size_t nr_kernels, nr_main;	/* the gate's kernels come last */
 	struct image *images;
 	size_t nr_images;
 	struct accel_answer accel;
@@ -268,6 +269,8 @@ static json_t *cell_head(const struct session *s, const struct cell *c)
 	command = xasprintf("./shbench run %s%s%s%s%s", s->ro->plan, s->ro->kernels ? " -k " : "", quote, s->ro->kernels ? s->ro->kernels : "",
 			    quote);
 	json_object_set_new(o, "reproduce", json_sprintf("%s --cell %s", command, c->id));
+	if (c->s->gate)
+		json_object_set_new(o, "gate", json_true());
 	/* All boots of this place with all kernels: what gives a row of a comparison again. */
 	place = cell_place(c);
 	json_object_set_new(o, "reproduce_row", json_sprintf("%s --only %s", command, place));
@@ -657,6 +660,8 @@ static json_t *session_inputs(struct session *s)
 		json_t *k = kernel_provenance(&s->kernels[i].b);
 
 		json_object_set_new(k, "label", json_string(s->kernels[i].label));
+		if (i >= s->nr_main)
+			json_object_set_new(k, "gate", json_true());
 		json_array_append_new(kernels, k);
 	}
 	for (size_t i = 0; i < s->nr_images; i++)
@@ -739,6 +744,32 @@ unsigned int run_check_determinism(json_t *cells)
 	return pairs;
 }
 
+static int add_gate(const struct section *sec, const char *base, const char *label, const char *want, const char *metric, void *arg)
+{
+	return json_array_append_new(arg, json_pack("{s:s,s:s,s:s,s:s,s:s}", "section", sec->name, "base", base, "label", label, "want",
+						    want, "metric", metric));
+}
+
+/* The gates whose sections are in this run. */
+static json_t *gates_of(const struct session *s)
+{
+	json_t *all = json_array(), *out = json_array(), *g;
+	size_t i;
+
+	plan_each_gate(s->plan, add_gate, all);
+	json_array_foreach(all, i, g) {
+		bool here = s->ro->shards;
+
+		for (size_t k = 0; k < s->nr_cells && !here; k++)
+			here = !strcmp(s->cells[k].s->name, json_string_value(json_object_get(g, "section")));
+		/* A single boot is no comparison. */
+		if (here && !s->ro->cell)
+			json_array_append(out, g);
+	}
+	json_decref(all);
+	return out;
+}
+
 static json_t *assemble(struct session *s, bool complete)
 {
 	json_t *cells = json_array(), *doc, *host = host_facts(), *cmd = json_array(), *missing = json_array();
@@ -771,6 +802,7 @@ static json_t *assemble(struct session *s, bool complete)
 			"kernels", json_object_get(s->inputs, "kernels"), "images", json_object_get(s->inputs, "images"),
 			"baseline", s->kernels[0].label, "workloads", json_object_get(s->describe, "workloads"),
 			"determinism_pairs", pairs, "missing", missing, "cells", cells);
+	json_object_set_new(doc, "gates", gates_of(s));
 	json_object_set(doc, "agent", json_object_get(s->inputs, "agent"));
 	if (s->ro->shards)
 		json_object_set_new(doc, "shard", json_pack("{s:i,s:i,s:s}", "index", s->ro->shard, "count", s->ro->shards, "durations",
@@ -828,6 +860,18 @@ static int select_cells(struct session *s)
 	return 0;
 }
 
+/* A part of a plan, or a single cell of it, may need none of the gate's kernels. */
+static bool has_gate_cells(const struct session *s)
+{
+	/* A part has them all: its document must say the same as the others'. */
+	if (s->ro->shards)
+		return true;
+	for (size_t i = 0; i < s->nr_cells; i++)
+		if (s->cells[i].s->gate)
+			return true;
+	return false;
+}
+
 static int session_open(struct session *s, const struct run_options *ro)
 {
 	time_t t = time(NULL);
@@ -858,6 +902,9 @@ static int session_open(struct session *s, const struct run_options *ro)
 		return -ENOENT;
 	}
 	ret = plan_each_kernel(ro->kernels ? ro->kernels : s->plan->kernels, need_kernel, s);
+	s->nr_main = s->nr_kernels;
+	if (!ret && has_gate_cells(s))
+		ret = plan_each_gate_kernel(s->plan, need_kernel, s);
 	if (!ret)
 		ret = need_images(s);
 	if (!ret)
@@ -1000,12 +1047,14 @@ static int write_reports(const char *dir, const json_t *doc, const struct compar
 	return bad;
 }
 
-int report_run(const char *dir, const json_t *doc, const struct run_options *ro)
+int report_run(const char *dir, json_t *whole, const struct run_options *ro)
 {
+	json_t *doc = gate_judge(whole);
 	const json_t *kernels = json_object_get(doc, "kernels");
 	const char *base = json_string_value(json_object_get(doc, "baseline"));
 	size_t nr = json_array_size(kernels), nr_cmp = 0, i;
 	struct comparison *cmp = xcalloc(nr, sizeof(*cmp));
+	size_t gates_failed;
 	char *templates = xasprintf("%s/results/templates", top_dir());
 	int status = EXIT_OK, ret;
 	json_t *k;
@@ -1044,6 +1093,13 @@ int report_run(const char *dir, const json_t *doc, const struct run_options *ro)
 	note("results: %s/report.html, summary.md, junit.xml, ktap.txt, run.json, plots/", dir);
 	for (i = 0; i < nr_cmp; i++)
 		comparison_free(&cmp[i]);
+	gate_count(doc, &gates_failed);
+	if (gates_failed) {
+		err("the gate failed: %zu comparisons whose outcome is known came out otherwise; no other number of this run can be trusted",
+		    gates_failed);
+		status = EXIT_INFRA;
+	}
+	json_decref(doc);
 	free(cmp);
 	free(templates);
 	return status;
@@ -1057,7 +1113,7 @@ static int open_status(int ret)
 int history_add(const json_t *doc)
 {
 	const char *slash = strrchr(history_path(), '/');
-	json_t *lines = history_lines(doc);
+	json_t *judged = gate_judge((json_t *)doc), *lines = history_lines(judged);
 	size_t added;
 	int ret;
 
@@ -1069,6 +1125,7 @@ int history_add(const json_t *doc)
 	}
 	ret = history_append(history_path(), lines, &added);
 	json_decref(lines);
+	json_decref(judged);
 	if (!ret)
 		note("history: %zu lines of %s added to %s", added, json_string_value(json_object_get(doc, "id")), history_path());
 	return ret;
@@ -1083,7 +1140,7 @@ int run_conclude(const char *dir, json_t *doc, bool history, const struct run_op
 	json_decref(past);
 	cells = cells_status(doc);
 	cmp = report_run(dir, doc, ro);
-	status = cells == EXIT_INFRA || !cmp ? cells : cmp;
+	status = cells == EXIT_INFRA || cmp == EXIT_OK ? cells : cmp;
 
 	return history && history_add(doc) ? EXIT_INFRA : status;
 }

@@ -44,7 +44,7 @@ json_t *agent_describe(void);
 char *agent_path(void);
 
 /* From a run document to its reports: terminal, summary.md, plots. Returns an exit code. */
-int report_run(const char *dir, const json_t *doc, const struct run_options *ro);
+int report_run(const char *dir, json_t *doc, const struct run_options *ro);
 
 /*
  * What follows a complete run: messages for boots that did not pass, the reports, and, if wanted, the history. Returns the run's exit code.

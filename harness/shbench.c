@@ -12,6 +12,7 @@
 #include "bench.h"
 #include "bisect.h"
 #include "doctor.h"
+#include "gate.h"
 #include "history.h"
 #include "kernel.h"
 #include "plan.h"
@@ -245,6 +246,15 @@ static json_t *load_run(const char *id, char **path)
 	return doc;
 }
 
+/* The same without the gate. */
+static json_t *load_judged(const char *id, char **path)
+{
+	json_t *doc = load_run(id, path), *judged = doc ? gate_judge(doc) : NULL;
+
+	json_decref(doc);
+	return judged;
+}
+
 static int cmd_report(int argc, char **argv)
 {
 	struct args a = {};
@@ -274,7 +284,7 @@ static int cmd_plots(int argc, char **argv)
 	int ret;
 
 	parse(argc, argv, NULL, "[RUN]", "Draws the plots of a stored run again (default: last), without a VM.", 0, 1, &a);
-	doc = load_run(a.nr_pos ? a.pos[0] : "last", &path);
+	doc = load_judged(a.nr_pos ? a.pos[0] : "last", &path);
 	if (!doc) {
 		free(templates);
 		return EXIT_INFRA;
@@ -329,10 +339,10 @@ static int cmd_compare(int argc, char **argv)
 	      "(its baseline if it has no other).", 2, 2, &a);
 	label_a = split_label(a.pos[0]);
 	label_b = split_label(a.pos[1]);
-	doc_a = load_run(a.pos[0], &path_a);
+	doc_a = load_judged(a.pos[0], &path_a);
 	if (!doc_a)
 		return EXIT_INFRA;
-	doc_b = strcmp(a.pos[0], a.pos[1]) ? load_run(a.pos[1], &path_b) : json_incref(doc_a);
+	doc_b = strcmp(a.pos[0], a.pos[1]) ? load_judged(a.pos[1], &path_b) : json_incref(doc_a);
 	if (!doc_b) {
 		json_decref(doc_a);
 		free(path_a);
