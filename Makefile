@@ -95,6 +95,7 @@ TOTALS := $(B)/totals
 .PHONY: help
 help:
 	@echo 'make bench         set up, build the kernels, measure (PLAN=quick), table and plots in results/runs/'
+	@echo 'make nightly       the series against its base, with a gate that tests itself; adds to the history (ARGS=--shard 1/4 ...)'
 	@echo 'make check         all tests: unit tests, then boots (first time: builds kernels)'
 	@echo 'make check-unit    unit tests only, plain and with ASan and UBSan; no VM'
 	@echo 'make check-vm      boots only'
@@ -115,6 +116,12 @@ deps:
 bench: deps
 	@$(MAKE) --no-print-directory $(J) all
 	./shbench run $(PLAN)
+
+# Exit code 1: something regressed; 3: the run is invalid, for instance because its gate failed.
+.PHONY: nightly
+nightly: deps
+	@$(MAKE) --no-print-directory $(J) all
+	./shbench run nightly $(ARGS)
 
 .PHONY: check-unit
 check-unit: deps

@@ -94,6 +94,7 @@ struct cmp_row {
 	double base, cand;		/* medians over boots */
 	double rel;			/* (cand - base) / base; wall-lane times: the Hodges-Lehmann estimate of it */
 	double ci[2];			/* of rel: 90 % interval, or lowest and highest where every pair is exact; NaN if there is none */
+	double noise;			/* icount: spread of the baseline over perturbations, as a fraction, that pairing takes out; else NaN */
 	double delta;			/* smallest relevant change that rel was held against */
 	double p;			/* Holm-adjusted; NaN if not tested */
 	unsigned int nb, nc;		/* boots */
@@ -119,7 +120,7 @@ struct comparison {
  *            whole lane, over all pairs of boots (from 5 pairs, which may be of different cells). Counts (unit "pages" or "bytes") are judged
  *            exactly: unchanged if no pair of boots differs relevantly, changed if all do, the same way; inconclusive when mixed
  *  icount    exact: paired by perturbation; regressed if the median relative change exceeds the metric's rel_delta and all agree in sign;
- *            else unchanged; counts (unit "pages" or "bytes") in the icount lane: any difference above the metric's abs_floor counts
+ *            unchanged if no perturbation's change does (an equivalence shown); else inconclusive; counts (unit "pages" or "bytes") in the icount lane: any difference above the metric's abs_floor counts
  * Different config hash, accelerator or QEMU version between two documents is refused unless force; within one document the configs
  * may differ (a series brings its own option) and the summary says so.
  * Returns 0, or -ENOENT (printed) if a document has no such kernel.

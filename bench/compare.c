@@ -46,7 +46,8 @@ struct work {
 static struct cmp_row *add_row(struct comparison *c)
 {
 	c->rows = bench_grow(c->rows, (c->nr + 1) * sizeof(*c->rows));
-	c->rows[c->nr] = (struct cmp_row){ .base = NAN, .cand = NAN, .rel = NAN, .ci = { NAN, NAN }, .delta = NAN, .p = NAN };
+	c->rows[c->nr] = (struct cmp_row){ .base = NAN, .cand = NAN, .rel = NAN, .ci = { NAN, NAN }, .noise = NAN, .delta = NAN,
+					  .p = NAN };
 	return &c->rows[c->nr++];
 }
 
@@ -144,6 +145,18 @@ static void invalid_row(struct cmp_row *r, char *why)
 	r->why = why;
 }
 
+/* How much layouts alone move a series: what an unpaired comparison could not see below. */
+static double layout_noise(const struct series *s)
+{
+	double lo = INFINITY, hi = -INFINITY, m = series_median(s);
+
+	for (size_t i = 0; i < s->nr; i++) {
+		lo = fmin(lo, s->v[i].v);
+		hi = fmax(hi, s->v[i].v);
+	}
+	return s->nr > 1 && m != 0 ? (hi - lo) / fabs(m) : NAN;
+}
+
 static void judge_icount(struct cmp_row *r, const struct series *a, const struct series *b)
 {
 	bool exact = unit_is_exact(a->unit);
@@ -165,22 +178,27 @@ static void judge_icount(struct cmp_row *r, const struct series *a, const struct
 		diff[i] = fabs(y->v - x->v);
 		up += y->v > x->v;
 		down += y->v < x->v;
-		beyond += diff[i] > a->abs_floor;
+		beyond += diff[i] > a->abs_floor && (exact || fabs(rel[i]) > a->rel_delta);
 		lo = fmin(lo, rel[i]);
 		hi = fmax(hi, rel[i]);
 	}
 	r->rel = stat_median(rel, a->nr);
+	r->noise = layout_noise(a);
 	if (a->nr > 1) {
 		r->ci[0] = lo;
 		r->ci[1] = hi;
 	}
-	if (exact ? !beyond : fabs(r->rel) <= a->rel_delta || stat_median(diff, a->nr) <= a->abs_floor) {
+	/* beyond: perturbations whose change matters. No change is shown by all, a change by most and by none that says the opposite. */
+	if (!beyond) {
 		r->verdict = V_UNCHANGED;
 	} else if (up && down) {
 		r->verdict = V_INCONCLUSIVE;
 		r->why = bench_printf("perturbations disagree: %zu up, %zu down; needs more of them", up, down);
-	} else {
+	} else if (exact || 2 * beyond > a->nr) {
 		r->verdict = changed(a->direction, up ? 1 : -1);
+	} else {
+		r->verdict = V_INCONCLUSIVE;
+		r->why = bench_printf("%zu of %zu perturbations changed relevantly; needs about %zu of them", beyond, a->nr, 2 * a->nr + 1);
 	}
 out:
 	free(rel);

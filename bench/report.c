@@ -470,6 +470,23 @@ static bool kernel_configs_differ(const json_t *doc)
 	return false;
 }
 
+/* The noise floor of the icount lane. */
+static void summary_noise(FILE *f, const struct comparison *c)
+{
+	double *noise = bench_alloc((c->nr + 1) * sizeof(*noise)), most = 0;
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->nr; i++)
+		if (!isnan(c->rows[i].noise)) {
+			noise[n++] = c->rows[i].noise;
+			most = fmax(most, c->rows[i].noise);
+		}
+	if (n)
+		fprintf(f, "Noise floor of the icount lane: among equal boots none. Layouts of memory alone move %s's rows by %s (median; "
+			   "at most %s), which pairing by layout takes out.\n\n", c->base, show_percent(stat_median(noise, n)), show_percent(most));
+	free(noise);
+}
+
 static void summary_comparison(FILE *f, const struct comparison *c)
 {
 	static const char *const heads[] = { "improved", "regressed", "unchanged", "inconclusive", "invalid", "shown only" };
@@ -496,6 +513,7 @@ static void summary_comparison(FILE *f, const struct comparison *c)
 	}
 	table_print_markdown(f, t);
 	table_free(t);
+	summary_noise(f, c);
 	t = table_new("lrrlll", "times of the wall lane, pooled", "boots", "change", "90 % interval", "held against", "verdict");
 	for (size_t i = 0; i < c->nr; i++) {
 		const struct cmp_row *r = &c->rows[i];
@@ -1006,6 +1024,7 @@ static json_t *row_json(const struct cmp_row *r)
 	json_object_set_new(o, "rel", number_or_null(r->rel));
 	json_object_set_new(o, "interval", json_pack("[o,o]", number_or_null(r->ci[0]), number_or_null(r->ci[1])));
 	json_object_set_new(o, "delta", number_or_null(r->delta));
+	json_object_set_new(o, "noise", number_or_null(r->noise));
 	json_object_set_new(o, "p", number_or_null(r->p));
 	json_object_set_new(o, "boots", json_pack("[i,i]", (int)r->nb, (int)r->nc));
 	json_object_set_new(o, "verdict", json_string(verdict_name(r->verdict)));

@@ -107,14 +107,14 @@ static error_t parse_common(int key, char *arg, struct argp_state *state)
 		a->run.all |= arg && !strcmp(arg, "all");
 		return 0;
 	case ARGP_KEY_ARG:
+		/* "-v all": the optional argument of an option must be glued to it, people write it apart. */
+		if (opt.verbose && !strcmp(arg, "all") && a->nr_pos >= a->min_pos) {
+			a->run.all = true;
+			return 0;
+		}
 		if (a->nr_pos == a->max_pos)
 			argp_error(state, "'%s' is one argument too many; wanted: %s", arg, a->what);
 		a->pos[a->nr_pos++] = arg;
-		/* "-v all": the optional argument of an option must be glued to it, people write it apart. */
-		if (opt.verbose && !strcmp(arg, "all") && a->nr_pos > a->min_pos) {
-			a->run.all = true;
-			a->nr_pos--;
-		}
 		return 0;
 	case ARGP_KEY_END:
 		if (a->nr_pos < a->min_pos)

@@ -429,8 +429,8 @@ static const struct wl_param params[] = {
 };
 
 static const struct wl_metric metrics[] = {
-	{ "fault", "ns", WL_LOWER, 0.01, 10, "one page fault, by class" },
-	{ "fault_batch", "ns", WL_LOWER, 0.01, 10, "time of a whole pass per fault, without a clock inside" },
+	{ "fault", "ns", WL_LOWER, 0.004, 3, "one page fault, by class" },
+	{ "fault_batch", "ns", WL_LOWER, 0.004, 2, "time of a whole pass per fault, without a clock inside" },
 	{ "first_touch_major", "count", WL_LOWER, 0.01, 1, "major faults when a clone is touched whose data another clone holds" },
 	{ "first_touch_io", "bytes", WL_LOWER, 0.01, 65536, "bytes read from the device by those touches" },
 	{ "storm", "ns", WL_LOWER, 0.05, 50, "time per fault when n processes fault the same pages at once" },

@@ -380,8 +380,8 @@ static const struct wl_param params[] = {
 };
 
 static const struct wl_metric metrics[] = {
-	{ "read", "ns", WL_LOWER, 0.01, 10, "one pread() of a clone, by class and size" },
-	{ "read_batch", "ns", WL_LOWER, 0.01, 5, "reading a clone, per page, without a clock inside" },
+	{ "read", "ns", WL_LOWER, 0.004, 3, "one pread() of a clone, by class and size" },
+	{ "read_batch", "ns", WL_LOWER, 0.004, 1, "reading a clone, per page, without a clock inside" },
 	{ "read_io", "bytes", WL_LOWER, 0.01, 65536, "bytes read from the device by a pass" },
 	{ "control", "ns", WL_LOWER, 0.002, 3, "one operation on a file that shares nothing" },
 	{ "control_batch", "ns", WL_LOWER, 0.002, 1, "the same per page (per fault for faults), without a clock inside" },

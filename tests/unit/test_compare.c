@@ -141,6 +141,23 @@ static void icount_disagree(void **state)
 	assert_int_equal(comparison_exit(&c, true), 4);
 }
 
+/* "Unchanged" must be shown by every perturbation, a change by most of them. */
+static void icount_some(void **state)
+{
+	(void)state;
+	VALUES("base", "icount", "lat", 1000, 1000, 1000);
+	VALUES("cand", "icount", "lat", 1000, 1000, 1100);
+	VALUES("base", "icount", "rate", 1000, 1050, 1100);
+	VALUES("cand", "icount", "rate", 1000, 1155, 1210);
+	go();
+	is("lat", V_INCONCLUSIVE);
+	says("lat", "1 of 3 perturbations changed relevantly; needs about 7 of them");
+	is("rate", V_IMPROVED);
+	/* Layouts alone move it by 100 of 1050. */
+	assert_true(fabs(row("w", "rate")->noise - 100.0 / 1050) < 1e-12);
+	assert_true(row("w", "lat")->noise == 0);
+}
+
 /* Counts: any difference above the floor in any perturbation, whatever its fraction. */
 static void icount_counts(void **state)
 {
@@ -798,7 +815,7 @@ static void false_alarms(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(icount_same), TEST(icount_worse), TEST(icount_irrelevant), TEST(icount_disagree), TEST(icount_counts),
+		TEST(icount_same), TEST(icount_worse), TEST(icount_irrelevant), TEST(icount_disagree), TEST(icount_some), TEST(icount_counts),
 		TEST(icount_pairing), TEST(icount_selfcheck), TEST(icount_quantile_step), TEST(wall_counts_one_boot), TEST(wall_counts),
 		TEST(wall_counts_from_nothing), TEST(wall_one_boot), TEST(wall_equivalent), TEST(wall_not_equivalent),
 		TEST(wall_regressed), TEST(wall_small_or_few), TEST(wall_many_tests), TEST(wall_blocks), TEST(wall_direction),
