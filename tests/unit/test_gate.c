@@ -338,6 +338,9 @@ static void whole(void **state)
 		 "[gate-fault]\nworkload = fault\nlane = icount\nmem = 64M\nkernels = base base:again slow\n"
 		 "gate = again:unchanged slow:regressed\n");
 	must("./shbench run nightly", 0, "gate: all 2 comparisons whose outcome is known came out as they must");
+	assert_null(strstr(ft_said, "pte-only"));
+	/* All rows, written as people write it. */
+	must("./shbench report last -v all", 0, "class=pte-only  1 kinsn");
 	/* The gate's kernels are not in the history. */
 	must("! grep -q gate-slow results/runs/history.jsonl && grep -q '\"kernel\":\"cand\"' results/runs/history.jsonl", 0, "");
 	must("./shbench compare last last", 0, "base with cand");
