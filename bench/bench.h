@@ -23,6 +23,9 @@
  *            "checks":[{"name":"content","ok":true,"detail":"..."}],
  *            "infos":{"image_files":"412"},"blobs":[{"k":"fio","x":{},"v":{}}]}]}
  *
+ * Some documents have more: "shard" (a part of a plan, harness/shard.h), "parts" (of a merged run: index, id, created, host), "gates" and
+ * "gate":true in kernels and cells (gate.h), "agent" (the guest agent's hash).
+ *
  * A series is all values of one metric that differ only in boot and perturbation (and kernel, for a comparison): the same section's
  * workload, lane, fs, mode, image, params, metric and coordinates x. A histogram metric yields three derived series: NAME.p50, NAME.p99,
  * NAME.mean (p99.9 is shown, not judged). Within one boot several samples of one series are reduced to their median: the boot is the
