@@ -254,8 +254,9 @@ static size_t print_head(FILE *f, const json_t *doc, bool color)
 	size_t failed = report_count_cells(doc, CELL_FAILED), invalid = report_count_cells(doc, CELL_INVALID);
 	size_t skipped = report_count_cells(doc, CELL_SKIPPED), lines = 1;
 
-	fprintf(f, "%s: %s, %s, %zu boots: %zu passed", json_str(doc, "id", "?"), json_str(q, "accel", "?"), json_str(q, "version", "?"),
-		json_array_size(json_object_get(doc, "cells")), report_count_cells(doc, CELL_PASSED));
+	fprintf(f, "%s: %s, %s, %zu boots%s: %zu passed", json_str(doc, "id", "?"), json_str(q, "accel", "?"), json_str(q, "version", "?"),
+		json_array_size(json_object_get(doc, "cells")), json_object_get(doc, "gate_results") ? " without the gate's" : "",
+		report_count_cells(doc, CELL_PASSED));
 	if (failed)
 		fprintf(f, ", %zu failed", failed);
 	if (invalid)

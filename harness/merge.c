@@ -69,6 +69,8 @@ static char *docs_differ(const json_t *a, const char *name_a, const json_t *b, c
 		if (strcmp(str(x, facts[i].key), str(y, facts[i].key)))
 			return differ(facts[i].what, name_a, str(x, facts[i].key), name_b, str(y, facts[i].key));
 	}
+	if (!json_equal(json_object_get(json_object_get(a, "plan"), "seed"), json_object_get(json_object_get(b, "plan"), "seed")))
+		return xasprintf("different seeds in %s and %s", name_a, name_b);
 	if (!json_equal(json_object_get(a, "workloads"), json_object_get(b, "workloads")))
 		return xasprintf("different workloads in %s and %s: the guest agents are not of one build", name_a, name_b);
 	return kernels_differ(a, name_a, b, name_b);
@@ -179,7 +181,9 @@ static json_t *gather_cells(json_t *const *docs, const char *const *names, size_
 	struct plan *p = NULL;
 	unsigned int hits;
 
-	if (plan_parse(str(plan, "name"), str(plan, "text"), &p) || plan_expand(p, kernels, &cells, &n))
+	if (!plan_parse(str(plan, "name"), str(plan, "text"), &p))
+		p->seed = (uint64_t)json_integer_value(json_object_get(plan, "seed"));
+	if (!p || plan_expand(p, kernels, &cells, &n))
 		*why = xasprintf("the plan that %s carries cannot be read", names[0]);
 	for (size_t i = 0; i < n && !*why; i++) {
 		const json_t *c = find_cell(docs, nr, cells[i].id, &in, &hits);

@@ -253,7 +253,7 @@ static json_t *cell_head(const struct session *s, const struct cell *c)
 	const struct image *img = image_by_name(s, c->image);
 	const struct kernel *k = kernel_by_label(s, c->label);
 	json_t *params = json_object(), *o;
-	char *command, *place;
+	char *command, *place, *seed;
 	const char *quote;
 
 	for (unsigned int i = 0; i < c->s->nr_params; i++)
@@ -266,8 +266,10 @@ static json_t *cell_head(const struct session *s, const struct cell *c)
 		      c->lane == LANE_ICOUNT ? 1 : c->s->cpus, "boot", c->boot, "perturbation", c->perturbation, "selfcheck",
 		      c->selfcheck, "peer", c->s->peer, "seed", (json_int_t)c->seed);
 	quote = s->ro->kernels && strchr(s->ro->kernels, ' ') ? "'" : "";
-	command = xasprintf("./shbench run %s%s%s%s%s", s->ro->plan, s->ro->kernels ? " -k " : "", quote, s->ro->kernels ? s->ro->kernels : "",
-			    quote);
+	seed = s->ro->seed ? xasprintf(" --seed %llu", s->ro->seed) : xstrdup("");
+	command = xasprintf("./shbench run %s%s%s%s%s%s", s->ro->plan, seed, s->ro->kernels ? " -k " : "", quote,
+			    s->ro->kernels ? s->ro->kernels : "", quote);
+	free(seed);
 	json_object_set_new(o, "reproduce", json_sprintf("%s --cell %s", command, c->id));
 	if (c->s->gate)
 		json_object_set_new(o, "gate", json_true());
@@ -682,7 +684,7 @@ static json_t *session_inputs(struct session *s)
 	inputs = json_pack("{s:s,s:s,s:s,s:o,s:o,s:{s:s,s:s,s:s}}", "plan", s->plan->name, "plan_hash", plan_hash, "agent", agent_hash,
 			 "kernels", kernels, "images", images, "qemu", "version", s->qemu_version ? s->qemu_version : "",
 			 "accel", accel_name(s->accel.accel), "accel_why", s->accel.why ? s->accel.why : "");
-	json_object_set_new(inputs, "part", json_sprintf("%u/%u %s", s->ro->shard, s->ro->shards, s->durations_hash));
+	json_object_set_new(inputs, "part", json_sprintf("%u/%u %s %llu", s->ro->shard, s->ro->shards, s->durations_hash, s->ro->seed));
 	return inputs;
 }
 
@@ -899,6 +901,8 @@ static int session_open(struct session *s, const struct run_options *ro)
 	ret = plan_load(ro->plan, &s->plan);
 	if (!ret)
 		ret = plan_check(s->plan, s->describe);
+	if (!ret && ro->seed)
+		s->plan->seed = ro->seed;
 	if (!ret)
 		ret = plan_expand(s->plan, ro->kernels, &s->cells, &s->nr_cells);
 	if (ret)

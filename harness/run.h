@@ -20,6 +20,7 @@ struct run_options {
 	const char *resume;	/* run to go on with */
 	enum vm_accel accel;
 	unsigned int jobs;	/* VMs at once; 0: one per core */
+	unsigned long long seed;	/* instead of the plan's; 0: the plan's */
 	bool strict, all, force;
 	bool measure_only;	/* no comparison, no reports, no history */
 	const char *const *argv;	/* the command line, for the record; NULL-terminated */

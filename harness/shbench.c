@@ -35,7 +35,7 @@ struct args {
 	const char *what;	/* the positional arguments, for messages */
 };
 
-enum { OPT_CELL = 256, OPT_RESUME, OPT_STRICT, OPT_FORCE, OPT_ACCEL, OPT_FS, OPT_MODE, OPT_IMAGE, OPT_N, OPT_METRIC, OPT_ONLY, OPT_SHARD, OPT_DURATIONS, OPT_PLAN };
+enum { OPT_CELL = 256, OPT_RESUME, OPT_STRICT, OPT_FORCE, OPT_ACCEL, OPT_FS, OPT_MODE, OPT_IMAGE, OPT_N, OPT_METRIC, OPT_ONLY, OPT_SHARD, OPT_DURATIONS, OPT_PLAN, OPT_SEED };
 
 static const struct argp_option common_options[] = {
 	{ "quiet", 'q', NULL, 0, "No progress, only results and errors", 0 },
@@ -48,6 +48,7 @@ static const struct argp_option run_argp_options[] = {
 	{ "kernels", 'k', "LIST", 0, "Kernels instead of the plan's: NAME or NAME:LABEL, the first is the baseline", 0 },
 	{ "cell", OPT_CELL, "ID", 0, "Only the cells whose id starts so", 0 },
 	{ "only", OPT_ONLY, "PLACE", 0, "Only SECTION[/LANE[/FS[/MODE[/IMAGE]]]], with all kernels", 0 },
+	{ "seed", OPT_SEED, "N", 0, "Another seed than the plan's, from 1", 0 },
 	{ "shard", OPT_SHARD, "I/N", 0, "Only part I of N; `shbench merge` joins the parts", 0 },
 	{ "durations", OPT_DURATIONS, "FILE", 0, "Known durations for an even split, the same file for all parts", 0 },
 	{ "resume", OPT_RESUME, "RUN", 0, "Go on with an interrupted run (id or 'last')", 0 },
@@ -141,6 +142,11 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case OPT_ONLY:
 		a->run.only = arg;
+		return 0;
+	case OPT_SEED:
+		a->run.seed = strtoull(arg, &end, 10);
+		if (!*arg || *end || !a->run.seed)
+			argp_error(state, "--seed is '%s', must be a number from 1", arg);
 		return 0;
 	case OPT_SHARD:
 		if (shard_parse(arg, &a->run.shard, &a->run.shards))

@@ -356,6 +356,10 @@ static void spoil_plan(json_t *d)
 {
 	json_object_set_new(json_object_get(d, "plan"), "hash", json_string("f00"));
 }
+static void spoil_seed(json_t *d)
+{
+	json_object_set_new(json_object_get(d, "plan"), "seed", json_integer(2));
+}
 static void spoil_harness(json_t *d)
 {
 	json_object_set_new(json_object_get(d, "host"), "harness", json_string("v2-dirty"));
@@ -430,6 +434,7 @@ static void merge_refuses(void **state)
 		{ spoil_qemu, "different versions of QEMU" },
 		{ spoil_accel, "different accelerators: p1 has \"tcg\", p2 has \"kvm\"" },
 		{ spoil_plan, "different texts of the plan" },
+		{ spoil_seed, "different seeds in p1 and p2" },
 		{ spoil_harness, "different versions of the harness" },
 		{ spoil_agent, "different guest agents" },
 		{ spoil_workloads, "different workloads" },
