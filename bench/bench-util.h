@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the files of bench/ share among themselves (and with harness/bisect.c, which follows a series): small allocation helpers, series (all values of one metric that differ only in
+ * What the files of bench/ share among themselves (and with those of harness/ that read documents: merge, shard, bisect): small allocation helpers, series (all values of one metric that differ only in
  * boot and perturbation), aligned tables, and how numbers are written for people.
  */
 #ifndef SHCACHE_BENCH_UTIL_H

@@ -9,37 +9,11 @@
 
 #include "report.h"
 
-/* Text of XML: markup is escaped, and what XML 1.0 cannot hold becomes a question mark. Strings of a document are valid UTF-8. */
-static void put_xml(FILE *f, const char *s)
-{
-	for (; *s; s++) {
-		switch (*s) {
-		case '&':
-			fputs("&amp;", f);
-			break;
-		case '<':
-			fputs("&lt;", f);
-			break;
-		case '>':
-			fputs("&gt;", f);
-			break;
-		case '"':
-			fputs("&quot;", f);
-			break;
-		case '\n':
-			fputs("&#10;", f);
-			break;
-		default:
-			fputc((unsigned char)*s < 0x20 && *s != '\t' ? '?' : *s, f);
-		}
-	}
-}
-
 /* " name="..."" */
 static void put_attribute(FILE *f, const char *name, const char *value)
 {
 	fprintf(f, " %s=\"", name);
-	put_xml(f, value);
+	report_put_text(f, value);
 	fputc('"', f);
 }
 
@@ -84,9 +58,9 @@ static void junit_row(FILE *f, const struct cmp_row *r)
 		fputs("/>\n", f);
 	}
 	fputs("   <system-out>", f);
-	put_xml(f, says);
+	report_put_text(f, says);
 	fputs("&#10;reproduce: ", f);
-	put_xml(f, r->reproduce);
+	report_put_text(f, r->reproduce);
 	fputs("</system-out>\n  </testcase>\n", f);
 	free(place);
 	free(name);
@@ -196,7 +170,7 @@ static void junit_boots(FILE *f, const json_t *doc)
 			fputs("/>\n", f);
 		}
 		fputs("   <system-out>reproduce: ", f);
-		put_xml(f, json_str(c, "reproduce", ""));
+		report_put_text(f, json_str(c, "reproduce", ""));
 		fputs("</system-out>\n  </testcase>\n", f);
 		free(class);
 		free(name);
@@ -226,7 +200,7 @@ static void junit_gate(FILE *f, const json_t *doc)
 			fputs("/>\n", f);
 		}
 		fputs("   <system-out>reproduce: ", f);
-		put_xml(f, json_str(g, "reproduce", ""));
+		report_put_text(f, json_str(g, "reproduce", ""));
 		fputs("</system-out>\n  </testcase>\n", f);
 		free(name);
 	}

@@ -35,32 +35,10 @@ static const char style[] =
 	"figcaption{font-size:.8em;color:#666;text-align:center}\n"
 	"@media(max-width:700px){.plots{grid-template-columns:1fr}}\n";
 
-static void put(FILE *f, const char *s)
-{
-	for (; *s; s++) {
-		switch (*s) {
-		case '&':
-			fputs("&amp;", f);
-			break;
-		case '<':
-			fputs("&lt;", f);
-			break;
-		case '>':
-			fputs("&gt;", f);
-			break;
-		case '"':
-			fputs("&quot;", f);
-			break;
-		default:
-			fputc((unsigned char)*s < 0x20 && *s != '\n' && *s != '\t' ? '?' : *s, f);
-		}
-	}
-}
-
 static void put_element(FILE *f, const char *open, const char *text, const char *close)
 {
 	fputs(open, f);
-	put(f, text);
+	report_put_text(f, text);
 	fputs(close, f);
 }
 
@@ -91,9 +69,9 @@ static void put_chips(FILE *f, const json_t *doc, const struct comparison *c, si
 	for (size_t i = 0; i < nr_cmp; i++) {
 		if (c[i].refused) {
 			fputs("<div class=\"chip invalid\"><b>not compared</b><span>", f);
-			put(f, c[i].base);
+			report_put_text(f, c[i].base);
 			fputs(" with ", f);
-			put(f, c[i].cand);
+			report_put_text(f, c[i].cand);
 			put_element(f, ": ", c[i].refused, "</span></div>\n");
 		}
 		for (size_t l = 0; l < BENCH_SIZE(report_lanes) && !c[i].refused; l++) {
@@ -237,7 +215,7 @@ static void put_provenance(FILE *f, const json_t *doc)
 	fputs("<h2>Provenance</h2>\n<div class=\"scroll\"><table>\n<tr><th>command</th><td><code>", f);
 	json_array_foreach(json_object_get(doc, "command"), i, k) {
 		fputs(i ? " " : "", f);
-		put(f, json_is_string(k) ? json_string_value(k) : "?");
+		report_put_text(f, json_is_string(k) ? json_string_value(k) : "?");
 	}
 	fputs("</code></td></tr>\n", f);
 	put_fact(f, "made", "%s, harness %s", json_str(doc, "created", "?"), json_str(host, "harness", "?"));
@@ -327,7 +305,7 @@ int report_html(const char *path, const json_t *doc, const struct comparison *c,
 		return -errno;
 	fputs("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
 	      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>", f);
-	put(f, json_str(plan, "name", "?"));
+	report_put_text(f, json_str(plan, "name", "?"));
 	put_element(f, ": ", json_str(doc, "id", "?"), "</title>\n<style>\n");
 	fputs(style, f);
 	put_element(f, "</style>\n</head>\n<body>\n<h1>", json_str(plan, "name", "?"), ": ");

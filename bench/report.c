@@ -878,6 +878,31 @@ static void summary_others(FILE *f, const json_t *doc, const struct series_set *
 	}
 }
 
+void report_put_text(FILE *f, const char *s)
+{
+	for (; *s; s++) {
+		switch (*s) {
+		case '&':
+			fputs("&amp;", f);
+			break;
+		case '<':
+			fputs("&lt;", f);
+			break;
+		case '>':
+			fputs("&gt;", f);
+			break;
+		case '"':
+			fputs("&quot;", f);
+			break;
+		case '\n':
+			fputs("&#10;", f);
+			break;
+		default:
+			fputc((unsigned char)*s < 0x20 && *s != '\t' ? '?' : *s, f);
+		}
+	}
+}
+
 struct table *report_gate(const json_t *doc)
 {
 	struct table *t = table_new("llllll", "section", "kernel", "must be", "is", "why", "reproduce");

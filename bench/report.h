@@ -21,6 +21,10 @@ char *report_place(const struct cmp_row *r);
 /* Geometric mean of new / base over the judged rows of each workload and lane, with the extremes and the numbers of verdicts. */
 struct table *report_workload_table(const struct comparison *c, bool changed_only);
 size_t report_count_cells(const json_t *doc, enum cell_class class);
+/*
+ * Text of XML and HTML: markup is escaped, and what XML 1.0 cannot hold becomes a question mark. Strings of a document are valid UTF-8.
+ */
+void report_put_text(FILE *f, const char *s);
 /* What the gate's comparisons must be, and whether they are. */
 struct table *report_gate(const json_t *doc);
 /* The boots that gave no number, each with its reason and command. */

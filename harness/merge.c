@@ -6,17 +6,10 @@
 #include <string.h>
 #include <time.h>
 
-#include "bench.h"
+#include "bench-util.h"
 #include "shard.h"
 #include "store.h"
 #include "util.h"
-
-static const char *str(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s ? s : "";
-}
 
 /* What must be the same in all parts, as PATH.KEY from the document; what people should do about it is the same for all. */
 static const struct {
@@ -47,13 +40,13 @@ static char *kernels_differ(const json_t *a, const char *name_a, const json_t *b
 	for (size_t i = 0; i < json_array_size(ka); i++) {
 		const json_t *x = json_array_get(ka, i), *y = json_array_get(kb, i);
 
-		if (strcmp(str(x, "label"), str(y, "label")))
-			return differ("kernels", name_a, str(x, "label"), name_b, str(y, "label"));
+		if (strcmp(json_str(x, "label", ""), json_str(y, "label", "")))
+			return differ("kernels", name_a, json_str(x, "label", ""), name_b, json_str(y, "label", ""));
 		for (size_t k = 0; k < ARRAY_SIZE(kernel_facts); k++)
-			if (strcmp(str(x, kernel_facts[k]), str(y, kernel_facts[k]))) {
-				char *what = xasprintf("kernels \"%s\" (%s)", str(x, "label"), kernel_facts[k]), *why;
+			if (strcmp(json_str(x, kernel_facts[k], ""), json_str(y, kernel_facts[k], ""))) {
+				char *what = xasprintf("kernels \"%s\" (%s)", json_str(x, "label", ""), kernel_facts[k]), *why;
 
-				why = differ(what, name_a, str(x, kernel_facts[k]), name_b, str(y, kernel_facts[k]));
+				why = differ(what, name_a, json_str(x, kernel_facts[k], ""), name_b, json_str(y, kernel_facts[k], ""));
 				free(what);
 				return why;
 			}
@@ -66,8 +59,8 @@ static char *docs_differ(const json_t *a, const char *name_a, const json_t *b, c
 	for (size_t i = 0; i < ARRAY_SIZE(facts); i++) {
 		const json_t *x = facts[i].in ? json_object_get(a, facts[i].in) : a, *y = facts[i].in ? json_object_get(b, facts[i].in) : b;
 
-		if (strcmp(str(x, facts[i].key), str(y, facts[i].key)))
-			return differ(facts[i].what, name_a, str(x, facts[i].key), name_b, str(y, facts[i].key));
+		if (strcmp(json_str(x, facts[i].key, ""), json_str(y, facts[i].key, "")))
+			return differ(facts[i].what, name_a, json_str(x, facts[i].key, ""), name_b, json_str(y, facts[i].key, ""));
 	}
 	if (!json_equal(json_object_get(json_object_get(a, "plan"), "seed"), json_object_get(json_object_get(b, "plan"), "seed")))
 		return xasprintf("different seeds in %s and %s", name_a, name_b);
@@ -86,11 +79,11 @@ static char *add_images(json_t *images, const json_t *doc, const char *name)
 		bool there = false;
 
 		json_array_foreach(images, k, have) {
-			if (strcmp(str(have, "name"), str(img, "name")))
+			if (strcmp(json_str(have, "name", ""), json_str(img, "name", "")))
 				continue;
 			there = true;
-			if (strcmp(str(have, "hash"), str(img, "hash")))
-				return xasprintf("different images \"%s\" (in %s)", str(img, "name"), name);
+			if (strcmp(json_str(have, "hash", ""), json_str(img, "hash", "")))
+				return xasprintf("different images \"%s\" (in %s)", json_str(img, "name", ""), name);
 		}
 		if (!there)
 			json_array_append(images, img);
@@ -146,7 +139,7 @@ static const json_t *find_cell(json_t *const *docs, size_t nr, const char *id, s
 	*hits = 0;
 	for (size_t i = 0; i < nr; i++)
 		json_array_foreach(json_object_get(docs[i], "cells"), k, c)
-			if (!strcmp(str(c, "id"), id)) {
+			if (!strcmp(json_str(c, "id", ""), id)) {
 				found = c;
 				*in = i;
 				(*hits)++;
@@ -163,7 +156,7 @@ static char *kernel_list(const json_t *doc)
 
 	json_array_foreach(json_object_get(doc, "kernels"), i, k)
 		if (!json_is_true(json_object_get(k, "gate")))
-			buf_printf(&b, "%s%s:%s", i ? " " : "", str(k, "name"), str(k, "label"));
+			buf_printf(&b, "%s%s:%s", i ? " " : "", json_str(k, "name", ""), json_str(k, "label", ""));
 	return b.s;
 }
 
@@ -181,7 +174,7 @@ static json_t *gather_cells(json_t *const *docs, const char *const *names, size_
 	struct plan *p = NULL;
 	unsigned int hits;
 
-	if (!plan_parse(str(plan, "name"), str(plan, "text"), &p))
+	if (!plan_parse(json_str(plan, "name", ""), json_str(plan, "text", ""), &p))
 		p->seed = (uint64_t)json_integer_value(json_object_get(plan, "seed"));
 	if (!p || plan_expand(p, kernels, &cells, &n))
 		*why = xasprintf("the plan that %s carries cannot be read", names[0]);
@@ -191,10 +184,10 @@ static json_t *gather_cells(json_t *const *docs, const char *const *names, size_
 
 		if (hits != 1)
 			*why = xasprintf("cell %s (%s, %s) is in %u parts", cells[i].id, cells[i].s->name, cells[i].label, hits);
-		else if (strcmp(str(c, "lane"), lane))
+		else if (strcmp(json_str(c, "lane", ""), lane))
 			*why = xasprintf("different lanes: cell %s of %s is \"%s\", the plan says \"%s\"", cells[i].id, names[in],
-					 str(c, "lane"), lane);
-		else if (strcmp(str(c, "section"), cells[i].s->name) || strcmp(str(c, "kernel"), cells[i].label))
+					 json_str(c, "lane", ""), lane);
+		else if (strcmp(json_str(c, "section", ""), cells[i].s->name) || strcmp(json_str(c, "kernel", ""), cells[i].label))
 			*why = xasprintf("cell %s of %s is not what the plan says", cells[i].id, names[in]);
 		else
 			json_array_append_new(list, json_deep_copy(c));
@@ -251,9 +244,9 @@ static void copy_consoles(const json_t *doc, const char *from, const char *to)
 	size_t i;
 
 	json_array_foreach(json_object_get(doc, "cells"), i, c) {
-		char *src = xasprintf("%s/%s", from, str(c, "console")), *dst = xasprintf("%s/%s", to, str(c, "console"));
+		char *src = xasprintf("%s/%s", from, json_str(c, "console", "")), *dst = xasprintf("%s/%s", to, json_str(c, "console", ""));
 
-		if (*str(c, "console") && file_exists(src) && copy_file(src, dst))
+		if (*json_str(c, "console", "") && file_exists(src) && copy_file(src, dst))
 			warn("%s: could not be copied", src);
 		free(src);
 		free(dst);
@@ -275,7 +268,7 @@ int run_merge(const char *const *ids, size_t nr, const struct run_options *ro)
 		if (!docs[i])
 			goto out;
 	}
-	if (run_dir_create(str(json_object_get(docs[0], "plan"), "name"), &rd))
+	if (run_dir_create(json_str(json_object_get(docs[0], "plan"), "name", ""), &rd))
 		goto out;
 	out = merge_docs(docs, ids, nr, rd.id, &why);
 	if (!out) {
@@ -290,8 +283,8 @@ int run_merge(const char *const *ids, size_t nr, const struct run_options *ro)
 	for (i = 0; i < nr; i++)
 		copy_consoles(docs[i], paths[i], rd.path);
 	file = xasprintf("%s/run.json", rd.path);
-	if (json_save(file, out) || plan_parse(str(json_object_get(out, "plan"), "name"),
-					       str(json_object_get(out, "plan"), "text"), &p))
+	if (json_save(file, out) || plan_parse(json_str(json_object_get(out, "plan"), "name", ""),
+					       json_str(json_object_get(out, "plan"), "text", ""), &p))
 		goto out;
 	status = run_conclude(rd.path, out, p->history, ro);
 out:

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench-util.h"
 #include "shard.h"
 #include "store.h"
 #include "util.h"
@@ -22,13 +23,6 @@ int shard_parse(const char *s, unsigned int *index, unsigned int *count)
 	if (sscanf(s, "%u/%u%n", index, count, &end) != 2 || s[end] || !*index || *index > *count || *count > MAX_PARTS)
 		return -EINVAL;
 	return 0;
-}
-
-static const char *text_of(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s ? s : "";
 }
 
 int durations_load(const char *path, const struct plan *p, json_t **out, char hash[65])
@@ -115,7 +109,7 @@ double durations_seconds(const json_t *durations, const struct cell *c)
 		for (size_t k = 0; k <= ARRAY_SIZE(place_keys); k++) {
 			sum[k] += json_number_value(json_object_get(e, "wall_s"));
 			n[k]++;
-			if (k == ARRAY_SIZE(place_keys) || strcmp(text_of(e, place_keys[k]), mine[k]))
+			if (k == ARRAY_SIZE(place_keys) || strcmp(json_str(e, place_keys[k], ""), mine[k]))
 				break;
 		}
 	for (size_t k = ARRAY_SIZE(place_keys) + 1; k--;)
