@@ -110,7 +110,7 @@ static const char history[] =
 	"touch broken;" COMMIT("mm: fourth, does not build")
 	"rm broken;" GUEST(1300, 9000) COMMIT("mm: fifth, the culprit")
 	"echo 6 >six;" COMMIT("mm: sixth")
-	GUEST(1310, 9000) COMMIT("mm: seventh, a little more")
+	GUEST(1302, 9000) COMMIT("mm: seventh, a little more")
 	"git format-patch -q -o ../series base; cd ../series; ls *.patch >series;"
 	"cd ../src && git worktree add -q ../fake base";
 
@@ -176,7 +176,7 @@ static void of_a_series(void **state)
 	(void)state;
 	must("./shbench bisect base cand --metric fault_batch", 0);
 	has("bisect: fault_batch in fault/icount; another place with --only");
-	has("bisect: following fault_batch class=pte-only, fault/icount/xfs/reflink/synthetic: 1 kinsn to 1.31 kinsn over 7 steps");
+	has("bisect: following fault_batch class=pte-only, fault/icount/xfs/reflink/synthetic: 1 kinsn to 1.30 kinsn over 7 steps");
 	has("cand@4 cannot be measured; another step is tried");
 	has("cand@5");
 	has("<-  0005-mm-fifth-the-culprit.patch: mm: fifth, the culprit");
