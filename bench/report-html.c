@@ -44,18 +44,6 @@ static void put_element(FILE *f, const char *open, const char *text, const char 
 
 /* --- verdicts -------------------------------------------------------------------------------------------------------------- */
 
-static void put_counts(FILE *f, const size_t count[6])
-{
-	static const enum verdict order[] = { V_REGRESSED, V_INVALID, V_IMPROVED, V_UNCHANGED, V_INCONCLUSIVE };
-	const char *sep = "";
-
-	for (size_t i = 0; i < BENCH_SIZE(order); i++)
-		if (count[order[i]]) {
-			fprintf(f, "%s%zu %s", sep, count[order[i]], verdict_name(order[i]));
-			sep = ", ";
-		}
-}
-
 static void put_chips(FILE *f, const json_t *doc, const struct comparison *c, size_t nr_cmp)
 {
 	size_t count[6], failed, gates = gate_count(doc, &failed);
@@ -84,7 +72,7 @@ static void put_chips(FILE *f, const json_t *doc, const struct comparison *c, si
 			put_element(f, "<span>", c[i].base, "");
 			put_element(f, " with ", c[i].cand, "");
 			fprintf(f, ", %s lane<br>", report_lanes[l]);
-			put_counts(f, count);
+			report_put_counts(f, count);
 			fputs("</span></div>\n", f);
 		}
 	}

@@ -163,8 +163,7 @@ void report_lane_counts(const struct comparison *c, const char *lane, size_t cou
 
 const char *const report_lanes[2] = { "icount", "wall" };
 
-/* "3 unchanged, 1 regressed" */
-static void print_counts(FILE *f, const size_t count[6])
+void report_put_counts(FILE *f, const size_t count[6])
 {
 	static const enum verdict order[] = { V_REGRESSED, V_INVALID, V_IMPROVED, V_UNCHANGED, V_INCONCLUSIVE };
 	const char *sep = "";
@@ -194,7 +193,7 @@ static size_t print_lane_lines(FILE *f, const struct comparison *c, bool color)
 			continue;
 		fprintf(f, "%s with %s, %s lane: %s%s%s%s (", c->base, c->cand, report_lanes[l], color ? verdict_colour[v] : "", verdict_name(v),
 			color && *verdict_colour[v] ? "\033[0m" : "", report_pooled_word(v, count));
-		print_counts(f, count);
+		report_put_counts(f, count);
 		fprintf(f, ")\n");
 		lines++;
 	}

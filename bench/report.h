@@ -12,6 +12,8 @@
 extern const char *const report_lanes[2];
 /* How many rows of a lane have each verdict. */
 void report_lane_counts(const struct comparison *c, const char *lane, size_t count[6]);
+/* "3 unchanged, 1 regressed" */
+void report_put_counts(FILE *f, const size_t count[6]);
 /* ", times pooled" where "unchanged" rests on pooled rows, else "". */
 const char *report_pooled_word(enum verdict v, const size_t count[6]);
 /* Pointers to rows, the worst first; without all only what changed or is invalid, each histogram once. */

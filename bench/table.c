@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "bench-util.h"
+#include "report.h"
 
 void *bench_alloc(size_t bytes)
 {
@@ -208,21 +209,16 @@ static void html_cell(FILE *f, const char *s)
 {
 	bool code = false;
 
-	for (; *s; s++) {
-		switch (*s) {
-		case '`':
-			code = !code;
-			fputs(code ? "<code>" : "</code>", f);
+	for (;; s++) {
+		char *plain = bench_printf("%.*s", (int)strcspn(s, "`"), s);
+
+		report_put_text(f, plain);
+		s += strlen(plain);
+		free(plain);
+		if (!*s)
 			break;
-		case '&':
-			fputs("&amp;", f);
-			break;
-		case '<':
-			fputs("&lt;", f);
-			break;
-		default:
-			fputc((unsigned char)*s < 0x20 ? ' ' : *s, f);
-		}
+		code = !code;
+		fputs(code ? "<code>" : "</code>", f);
 	}
 	if (code)
 		fputs("</code>", f);
