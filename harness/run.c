@@ -1146,18 +1146,47 @@ int history_add(const json_t *doc)
 	return ret;
 }
 
+/* Adds a run to the history and draws that anew, so that the run's report shows it. A run whose gate failed says nothing. */
+static int keep_and_draw(json_t *doc)
+{
+	char *plots = history_plots_dir(), *templates = xasprintf("%s/results/templates", top_dir());
+	json_t *judged = gate_judge(doc), *lines = NULL;
+	struct history h;
+	size_t failed;
+	int ret = 0;
+
+	gate_count(judged, &failed);
+	if (failed)
+		warn("the gate failed: the run is not added to the history");
+	else
+		ret = history_add(doc);
+	if (!failed && !ret)
+		lines = history_read(history_path(), NULL);
+	if (lines) {
+		history_collect(lines, &h);
+		ret = history_plots(&h, NULL, plots, templates) < 0 ? -EIO : 0;
+		history_free(&h);
+	}
+	json_decref(lines);
+	json_decref(judged);
+	free(plots);
+	free(templates);
+	return ret;
+}
+
 int run_conclude(const char *dir, json_t *doc, bool history, const struct run_options *ro)
 {
 	json_t *past = file_exists(history_path()) ? history_read(history_path(), NULL) : NULL;
-	int cells, cmp, status;
+	int cells, cmp, kept;
 
 	history_mark_splats(doc, past);
 	json_decref(past);
+	kept = history ? keep_and_draw(doc) : 0;
 	cells = cells_status(doc);
 	cmp = report_run(dir, doc, ro);
-	status = cells == EXIT_INFRA || cmp == EXIT_OK ? cells : cmp;
-
-	return history && history_add(doc) ? EXIT_INFRA : status;
+	if (kept)
+		return EXIT_INFRA;
+	return cells == EXIT_INFRA || cmp == EXIT_OK ? cells : cmp;
 }
 
 int run_bench(const struct run_options *ro, char **dir)

@@ -344,6 +344,8 @@ static void whole(void **state)
 	/* The gate's kernels are not in the history. */
 	must("! grep -q gate-slow results/runs/history.jsonl && grep -q '\"kernel\":\"cand\"' results/runs/history.jsonl", 0, "");
 	must("./shbench compare last last", 0, "base with cand");
+	/* A second night: now there is a line to draw, and the page shows it. */
+	must("sleep 1.1; ./shbench run nightly && grep -c History results/runs/*/report.html", 0, ":1");
 	must("for i in 1 2; do SHCACHE_RESULTS=parts ./shbench run nightly --shard $i/2; done; ./shbench merge parts/*-nightly-*", 0, "gate: all 2 comparisons");
 	/* A single boot is no gate; one gate alone is. */
 	must("./shbench run nightly --cell $(./shbench list nightly | grep -m1 gate-slow | cut -c-12)", 0, "");
@@ -352,6 +354,7 @@ static void whole(void **state)
 	ft_kernel("slow", GUEST(1002));
 	ft_kernel("cand", GUEST(2000));
 	must("SHCACHE_RESULTS=bad ./shbench run nightly", 3, "the gate failed: 1 comparisons whose outcome is known came out otherwise");
+	must("test ! -e bad/history.jsonl", 0, "");
 	must("SHCACHE_RESULTS=bad ./shbench report", 3, "INVALID: 1 of 2 comparisons");
 }
 
