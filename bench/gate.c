@@ -115,27 +115,58 @@ static char *not_changed(const struct comparison *c, enum verdict want, const ch
 	return why;
 }
 
-static char *judge(const json_t *doc, const json_t *gate)
+/* What was found where all is as it must be. */
+static char *evidence(const struct comparison *c, enum verdict want, const char *metric)
+{
+	const struct cmp_row *largest = NULL;
+	size_t rows = 0;
+	char *row, *text;
+
+	for (size_t i = 0; i < c->nr; i++) {
+		const struct cmp_row *r = &c->rows[i];
+
+		if (!is_wanted(r, metric) || r->verdict != want)
+			continue;
+		rows++;
+		if (!largest || fabs(r->rel) > fabs(largest->rel))
+			largest = r;
+	}
+	if (want == V_UNCHANGED)
+		return bench_printf("%zu rows", rows);
+	row = name_row(largest);
+	text = bench_printf("%zu rows, most of all %s", rows, row);
+	free(row);
+	return text;
+}
+
+/* Is the gate as it must be? *why is the reason why not, or what was found. */
+static bool judge(const json_t *doc, const json_t *gate, char **why)
 {
 	const char *want = json_str(gate, "want", ""), *base = json_str(gate, "base", ""), *metric = json_str(gate, "metric", "");
 	json_t *sub = gate_doc(doc, json_str(gate, "section", ""), base);
+	enum verdict verdict = !strcmp(want, "unchanged") ? V_UNCHANGED : !strcmp(want, "regressed") ? V_REGRESSED : V_IMPROVED;
 	struct comparison c;
-	char *why = NULL;
+	bool ok;
 
+	*why = NULL;
 	if (compare(sub, base, sub, json_str(gate, "label", ""), false, &c)) {
 		json_decref(sub);
-		return bench_strdup("its kernels are not in the run");
+		*why = bench_strdup("its kernels are not in the run");
+		return false;
 	}
 	/* Boots that failed first: they are why other rows are invalid. */
 	for (int boots = 1; boots >= 0; boots--)
-		for (size_t i = 0; i < c.nr && !why; i++)
+		for (size_t i = 0; i < c.nr && !*why; i++)
 			if (c.rows[i].verdict == V_INVALID && (strcmp(c.rows[i].metric, "-") == 0) == boots)
-				why = bench_printf("%s: %s", c.rows[i].coords, c.rows[i].why);
-	if (!why)
-		why = !strcmp(want, "unchanged") ? not_unchanged(&c) : not_changed(&c, !strcmp(want, "regressed") ? V_REGRESSED : V_IMPROVED, metric);
+				*why = bench_printf("%s: %s", c.rows[i].coords, c.rows[i].why);
+	if (!*why)
+		*why = verdict == V_UNCHANGED ? not_unchanged(&c) : not_changed(&c, verdict, metric);
+	ok = !*why;
+	if (ok)
+		*why = evidence(&c, verdict, metric);
 	comparison_free(&c);
 	json_decref(sub);
-	return why;
+	return ok;
 }
 
 static const char *command_of(const json_t *doc, const char *section)
@@ -162,11 +193,11 @@ json_t *gate_judge(json_t *doc)
 	out = json_copy(doc);
 	json_array_foreach(gates, i, g) {
 		const char *section = json_str(g, "section", ""), *command = command_of(doc, section), *end = strstr(command, " --cell ");
-		char *why = judge(doc, g);
 		json_t *r = json_copy(g);
+		char *why;
 
-		json_object_set_new(r, "ok", json_boolean(!why));
-		json_object_set_new(r, "why", json_string(why ? why : ""));
+		json_object_set_new(r, "ok", json_boolean(judge(doc, g, &why)));
+		json_object_set_new(r, "why", json_string(why));
 		json_object_set_new(r, "reproduce", json_sprintf("%.*s --only %s", end ? (int)(end - command) : (int)strlen(command), command,
 								 section));
 		json_array_append_new(results, r);

@@ -19,7 +19,7 @@
  *
  *	[{"section":..,"label":..,"want":"regressed","metric":"","ok":false,"why":"no row regressed; ...","reproduce":".."}]
  *
- * A document without a gate is returned as it is. The caller owns a reference.
+ * "why" of one that is ok says what was found. A document without a gate is returned as it is. The caller owns a reference.
  */
 json_t *gate_judge(json_t *doc);
 

@@ -904,7 +904,7 @@ void report_put_text(FILE *f, const char *s)
 
 struct table *report_gate(const json_t *doc)
 {
-	struct table *t = table_new("llllll", "section", "kernel", "must be", "is", "why", "reproduce");
+	struct table *t = table_new("llllll", "section", "kernel", "must be", "is", "found", "reproduce");
 	const json_t *g;
 	size_t i;
 

@@ -124,7 +124,8 @@ static void as_it_must(void **state)
 	(void)state;
 	assert_int_equal(gate_count(j, &failed), 2);
 	assert_int_equal(failed, 0);
-	assert_string_equal(why(j, 0), "");
+	assert_string_equal(why(j, 0), "6 rows");
+	assert_string_equal(why(j, 1), "2 rows, most of all fault_batch class=pte-only (xfs/reflink/debian-slim) +3.0 %");
 	assert_int_equal(json_array_size(json_object_get(j, "kernels")), 2);
 	assert_int_equal(json_array_size(json_object_get(j, "cells")), 8);
 	assert_int_equal(rundoc_check(j, &text), 0);
