@@ -30,9 +30,18 @@
 #define SYNTHETIC_FILES	64
 #define SYNTHETIC_BYTES	(16ull << 20)
 
-/* The whole Debian image. Whoever changes anything here raises RECIPE. */
+/* Whole Debian images. Whoever changes how they are made raises RECIPE; the list of packages is part of the key anyway. */
 #define RECIPE		"1"
-#define DEBIAN_INCLUDE	"python3,nginx,redis-server"
+static const struct debian {
+	const char *name, *include;
+	bool programs;		/* must have those that struct image tells of */
+} debians[] = {
+	{ "debian", "python3,nginx,redis-server", true },
+	/* What the tests of xfstests call, and the libraries that its own programs are linked with. */
+	{ "debian-xfstests", "acl,attr,bc,bsdextrautils,btrfs-progs,dbench,dmsetup,e2fsprogs,fdisk,file,fio,gawk,hostname,iproute2,"
+			     "keyutils,kmod,libacl1,libaio1,libattr1,libcap2-bin,libgdbm6,liburing2,libuuid1,openssl,perl,procps,psmisc,"
+			     "python3-minimal,quota,xfsdump,xfsprogs", false },
+};
 /* Times later than this are set to it, so that the same packages give the same bytes (2023-01-01). */
 #define DEBIAN_EPOCH	"SOURCE_DATE_EPOCH=1672531200"
 /* mmdebstrap reports this many steps. */
@@ -291,16 +300,16 @@ static void on_line(const char *line, void *arg)
 		s->error = xstrdup(line);
 }
 
-static int make_debian(const char *codename, const struct sources *src, const char *conf, const char *log, const char *target)
+static int make_debian(const struct debian *d, const char *codename, const struct sources *src, const char *conf, const char *log, const char *target)
 {
 	/* Nothing of this host may get into the image, above all no mirror or proxy with a password. */
 	static const char clean[] =
 		"--customize-hook=rm -f \"$1\"/etc/resolv.conf \"$1\"/etc/hostname \"$1\"/etc/apt/sources.list "
 		"\"$1\"/etc/apt/sources.list.d/* \"$1\"/etc/apt/apt.conf.d/99mmdebstrap";
 	static const char *const env[] = { DEBIAN_EPOCH, NULL };
-	char *aptopt = xasprintf("--aptopt=%s", conf);
+	char *aptopt = xasprintf("--aptopt=%s", conf), *include = xasprintf("--include=%s", d->include);
 	const char *argv[16 + ARRAY_SIZE(src->line)] = {
-		"mmdebstrap", "--variant=minbase", "--format=tar", "--include=" DEBIAN_INCLUDE,
+		"mmdebstrap", "--variant=minbase", "--format=tar", include,
 		"--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*",
 		"--dpkgopt=path-exclude=/usr/share/info/*", "--dpkgopt=path-exclude=/usr/share/locale/*", clean, aptopt, codename, target,
 	};
@@ -324,10 +333,11 @@ static int make_debian(const char *codename, const struct sources *src, const ch
 	}
 	free(steps.error);
 	free(aptopt);
+	free(include);
 	return ret;
 }
 
-static int build_debian(const char *codename, const struct slot *s, struct image *img)
+static int build_debian(const struct debian *d, const char *codename, const struct slot *s, struct image *img)
 {
 	char *logs = xasprintf("%s/log", cache_dir()), *log = xasprintf("%s/image-debian.log", logs);
 	char *raw = xasprintf("%s.raw-%d", s->tar, getpid()), *conf;
@@ -348,11 +358,11 @@ static int build_debian(const char *codename, const struct slot *s, struct image
 		ret = write_apt_conf(conf);
 	if (!ret) {
 		note("image debian: fetching %s packages with mmdebstrap, once", codename);
-		ret = make_debian(codename, &src, conf, log, raw);
+		ret = make_debian(d, codename, &src, conf, log, raw);
 	}
 	if (!ret)
 		ret = tar_from_tar(raw, s->tar, TAR_DROP_DEVICES, &info);
-	if (!ret && !info.programs) {
+	if (!ret && d->programs && !info.programs) {
 		err("image debian: %s has not all programs (python3, nginx, redis-server); the log: %s", raw, log);
 		ret = -EIO;
 	}
@@ -370,7 +380,15 @@ static int build_debian(const char *codename, const struct slot *s, struct image
 	return ret;
 }
 
-static int get_debian(struct image *img)
+static const struct debian *debian_by_name(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(debians); i++)
+		if (!strcmp(debians[i].name, name))
+			return &debians[i];
+	return NULL;
+}
+
+static int get_debian(const struct debian *d, struct image *img)
 {
 	char *codename = host_codename(), *name, *what, key[65];
 	struct slot s;
@@ -380,12 +398,12 @@ static int get_debian(struct image *img)
 		err("image debian: /etc/os-release names no release (VERSION_CODENAME): give a tar or a directory as image");
 		return -ENOENT;
 	}
-	what = xasprintf("debian %s %s %s", RECIPE, codename, DEBIAN_INCLUDE);
+	what = xasprintf("debian %s %s %s", RECIPE, codename, d->include);
 	sha256_hex(what, strlen(what), key);
-	name = xasprintf("debian-%s", codename);
+	name = xasprintf("%s-%s", d->name, codename);
 	ret = slot_init(&s, name, key);
 	if (!ret && !slot_load(&s, img))
-		ret = build_debian(codename, &s, img);
+		ret = build_debian(d, codename, &s, img);
 	slot_free(&s);
 	free(name);
 	free(what);
@@ -504,7 +522,7 @@ static int get_slim(const char *bzimage, struct image *img)
 	struct image whole = {};
 	char *what, key[65];
 	struct slot s;
-	int ret = get_debian(&whole);
+	int ret = get_debian(debian_by_name("debian"), &whole);
 
 	if (ret) {
 		image_free(&whole);
@@ -588,7 +606,7 @@ static int get_dir(const char *path, struct image *img)
 
 static int get_path(const char *path, struct image *img)
 {
-	static const char *const names[] = { "synthetic", "debian", "debian-slim", NULL };
+	static const char *const names[] = { "synthetic", "debian", "debian-slim", "debian-xfstests", NULL };
 	struct stat st;
 	char *near;
 
@@ -621,8 +639,8 @@ int image_get(const char *spec, const char *bzimage, struct image *out)
 	out->name = xstrdup(spec);
 	if (!strncmp(spec, synthetic, len) && (!spec[len] || spec[len] == ':'))
 		ret = get_synthetic(spec[len] ? spec + len + 1 : "", out);
-	else if (!strcmp(spec, "debian"))
-		ret = get_debian(out);
+	else if (debian_by_name(spec))
+		ret = get_debian(debian_by_name(spec), out);
 	else if (!strcmp(spec, "debian-slim"))
 		ret = get_slim(bzimage, out);
 	else

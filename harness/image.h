@@ -22,7 +22,7 @@ struct image {
 
 /*
  * Resolves an image: "synthetic[:files=N,bytes=SIZE]", "debian" (mmdebstrap, whole), "debian-slim" (only what the programs
- * open), a tar file (any compression libarchive reads) or a directory. Builds or converts it into the cache if it is not
+ * open), "debian-xfstests" (the programs that xfstests calls), a tar file (any compression libarchive reads) or a directory. Builds or converts it into the cache if it is not
  * there. A user's tar is refused, with the entry's name, for absolute paths, "..", device nodes, or hard links that leave it;
  * sockets and fifos are dropped with a note. Errors have been printed. bzimage and agent are needed for debian-slim only
  * (it is traced in a VM), may be NULL otherwise.

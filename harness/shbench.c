@@ -20,6 +20,7 @@
 #include "shard.h"
 #include "store.h"
 #include "util.h"
+#include "xfstests.h"
 
 static const char exit_codes[] =
 	"Exit codes: 0 ok; 1 regression or failed test; 2 usage; 3 infrastructure or invalid result; "
@@ -621,6 +622,7 @@ static const struct command {
 	{ "kernel", "...", "list, build, config, tree, export: see `shbench kernel --help`", cmd_kernel_sub },
 	{ "list", "[PLAN]", "plans, kernels, workloads, or the cells of a plan", cmd_list },
 	{ "shell", "KERNEL", "interactive shell in a guest with the trees mounted", cmd_shell },
+	{ "xfstests", "--dir DIR", "the user's xfstests on several kernels: what fails that did not before", cmd_xfstests },
 	{ "doctor", "", "what is there, what is missing, what a run will take", cmd_doctor },
 };
 
