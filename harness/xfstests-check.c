@@ -20,8 +20,8 @@
 #include "xfstests.h"
 
 static const char *const state_names[XT_NR_STATES] = {
-	[XT_NONE] = "none", [XT_PASSED] = "passed", [XT_NOTRUN] = "notrun", [XT_FAILED] = "failed", [XT_TIMEOUT] = "timeout",
-	[XT_SPLAT] = "splat", [XT_HANG] = "hang", [XT_PANIC] = "panic", [XT_DIED] = "died",
+	[XT_NONE] = "none", [XT_PASSED] = "passed", [XT_NOTRUN] = "notrun", [XT_REFUSED] = "refused",
+	[XT_FAILED] = "failed", [XT_TIMEOUT] = "timeout", [XT_SPLAT] = "splat", [XT_HANG] = "hang", [XT_PANIC] = "panic", [XT_DIED] = "died",
 };
 
 const char *xt_state_name(enum xt_state s)
@@ -31,7 +31,7 @@ const char *xt_state_name(enum xt_state s)
 
 bool xt_bad(enum xt_state s)
 {
-	return s > XT_NOTRUN;
+	return s > XT_REFUSED;
 }
 
 void xt_results_free(struct xt_results *r)
@@ -275,9 +275,28 @@ void xt_parse(struct xt_results *r, const char *out, char *running, size_t cap)
 	}
 }
 
-/* --- splats ----------------------------------------------------------------------------------------------------------------- */
+/* --- the console ----------------------------------------------------------------------------------------------------------------- */
 
-static void add_splat(struct xt_result *t, const char *from, const char *end)
+/* What xfs_shcache_mount() says. */
+static void add_refusal(struct xt_result *t, const char *text)
+{
+	static const char *const says[] = { ": shcache: blocks of ", ": shcache: the filesystem has no ", ": shcache: there is no page cache" };
+	char *why;
+
+	for (size_t i = 0; i < ARRAY_SIZE(says); i++) {
+		const char *s = strstr(text, says[i]);
+
+		if (!s)
+			continue;
+		why = xstrndup(s + 2, strcspn(s + 2, "\r\n"));
+		xt_set(t, XT_REFUSED, why);
+		free(why);
+		return;
+	}
+}
+
+/* The console's text from one test to the next. */
+static void look(struct xt_result *t, const char *from, const char *end)
 {
 	char *text = xstrndup(from, end - from), *id, *why;
 	const char *kind, *p = text, *at;
@@ -290,11 +309,13 @@ static void add_splat(struct xt_result *t, const char *from, const char *end)
 		xt_set(t, xt_bad(t->state) ? t->state : XT_SPLAT, why);
 		free(why);
 		free(id);
+	} else if (t->state == XT_FAILED) {
+		add_refusal(t, text);
 	}
 	free(text);
 }
 
-void xt_splats(struct xt_results *r, const char *console)
+void xt_console(struct xt_results *r, const char *console)
 {
 	static const char mark[] = "run fstests ";
 	const char *s = strstr(console, mark), *next;
@@ -307,7 +328,7 @@ void xt_splats(struct xt_results *r, const char *console)
 		t = find(r, s, strcspn(s, " \r\n"));
 		s += strcspn(s, "\n");
 		if (t && (!next || s < next))
-			add_splat(t, s, next ? next : s + strlen(s));
+			look(t, s, next ? next : s + strlen(s));
 	}
 }
 
@@ -330,7 +351,7 @@ void xt_ktap(struct buf *b, const struct xt_results *r, const struct xt_results 
 		const struct xt_result *t = &r->v[i], *o = base_of(base, t);
 
 		buf_printf(b, "%s %zu %s", xt_bad(t->state) || t->state == XT_NONE ? "not ok" : "ok", i + 1, t->name);
-		if (t->state == XT_NOTRUN)
+		if (t->state == XT_NOTRUN || t->state == XT_REFUSED)
 			buf_printf(b, " # SKIP %s", t->why);
 		else if (xt_bad(t->state) && !xt_new(t, o))
 			buf_printf(b, " # TODO the baseline fails as well (%s)", xt_state_name(o->state));
@@ -379,6 +400,7 @@ void xt_junit(struct buf *b, const char *suite, const struct xt_results *r, cons
 	for (size_t i = 0; i < r->n; i++) {
 		const struct xt_result *t = &r->v[i];
 		bool known = xt_bad(t->state) && !xt_new(t, base_of(base, t));
+		bool skip = known || t->state == XT_NOTRUN || t->state == XT_REFUSED;
 
 		buf_printf(b, " <testcase classname=\"%.*s\" name=\"%s\" time=\"%d\"", (int)strcspn(t->name, "/"), t->name, t->name,
 			   t->seconds > 0 ? t->seconds : 0);
@@ -386,13 +408,13 @@ void xt_junit(struct buf *b, const char *suite, const struct xt_results *r, cons
 			buf_str(b, "/>\n");
 			continue;
 		}
-		buf_printf(b, ">\n  <%s message=\"", t->state == XT_NOTRUN || known ? "skipped" : "failure");
+		buf_printf(b, ">\n  <%s message=\"", skip ? "skipped" : "failure");
 		if (known)
 			buf_str(b, "the baseline fails as well: ");
-		else if (t->state != XT_NOTRUN)
+		else if (!skip)
 			buf_printf(b, "%s: ", xt_state_name(t->state));
 		xml(b, t->why);
-		if (t->state == XT_NOTRUN || known) {
+		if (skip) {
 			buf_str(b, "\"/>\n </testcase>\n");
 			continue;
 		}

@@ -213,7 +213,7 @@ static size_t digest(struct pass *p, struct boot *b, const struct vm_result *res
 	if (t && t->state == XT_NONE)
 		xt_set(t, state_of(res->verdict), res->why);
 	if (!read_file(console, &text, NULL)) {
-		xt_splats(&p->r, text);
+		xt_console(&p->r, text);
 		free(text);
 	}
 	buf_str(&p->out, b->out.s ? b->out.s : "");
@@ -374,6 +374,8 @@ static size_t tell(const struct suite *s, const struct pass *p, const struct pas
 	}
 	printf("# %s: %zu tests: %zu passed, %zu failed, %zu not run by the suite", p->name, p->r.n, count[XT_PASSED], bad,
 	       count[XT_NOTRUN]);
+	if (count[XT_REFUSED])
+		printf(", %zu on file systems that the mount option is refused for", count[XT_REFUSED]);
 	if (count[XT_NONE])
 		printf(", %zu not carried out", count[XT_NONE]);
 	if (p != base)

@@ -17,6 +17,7 @@ enum xt_state {
 	XT_NONE,		/* has not been run, or was not finished */
 	XT_PASSED,
 	XT_NOTRUN,		/* the suite says that it cannot run here, and why */
+	XT_REFUSED,		/* failed after the kernel had refused the mount option for the file system that the test made */
 	XT_FAILED,
 	XT_TIMEOUT,		/* ended by the guest's agent */
 	XT_SPLAT,		/* the kernel complained during it, although the test itself passed */
@@ -24,7 +25,7 @@ enum xt_state {
 	XT_NR_STATES,
 };
 const char *xt_state_name(enum xt_state s);
-/* Worse than passed or not run. */
+/* Worse than passed, not run and refused. */
 bool xt_bad(enum xt_state s);
 
 struct xt_result {
@@ -62,9 +63,11 @@ void xt_parse(struct xt_results *r, const char *out, char *running, size_t cap);
 /*
  * Finds splats in console text and the test each belongs to, from the suite's own lines "run fstests NAME at". A test that passed
  * becomes XT_SPLAT; one that failed has it added to why. What a file system says of a device that is damaged on purpose
- * does not count: the suite looks for that itself where it is not wanted.
+ * does not count: the suite looks for that itself where it is not wanted. A test that failed becomes XT_REFUSED if the kernel
+ * said that the option "shcache" does not go with this file system: some tests make one with blocks smaller than a page, or
+ * without reflink, and take it for granted that it can be mounted.
  */
-void xt_splats(struct xt_results *r, const char *console);
+void xt_console(struct xt_results *r, const char *console);
 
 /* Bad, and not bad on the baseline (NULL: not run there). */
 bool xt_new(const struct xt_result *t, const struct xt_result *base);
