@@ -48,6 +48,8 @@ static const struct {
 } users[] = {
 	{ ROOT "/etc/passwd", "fsgqa:x:1000:1000::/home/fsgqa:/bin/bash\n123456-fsgqa:x:1001:1001::/tmp:/bin/bash\n"
 			      "fsgqa2:x:1002:1002::/tmp:/bin/bash\n" },
+	/* Without these `su` finds no account behind the user. */
+	{ ROOT "/etc/shadow", "fsgqa:*:19000:0:99999:7:::\n123456-fsgqa:*:19000:0:99999:7:::\nfsgqa2:*:19000:0:99999:7:::\n" },
 	{ ROOT "/etc/group", "fsgqa:x:1000:\n123456-fsgqa:x:1001:\nfsgqa2:x:1002:\n" },
 };
 
