@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "image.h"
@@ -209,7 +208,8 @@ static size_t digest(struct pass *p, struct boot *b, const struct vm_result *res
 		if (t)
 			xt_set(t, XT_TIMEOUT, "took longer than --limit and was killed");
 	}
-	t = *running ? xt_find(&p->r, running) : NULL;
+	/* Where the host was to blame, it is another boot's. */
+	t = *running && res->verdict != VM_INFRA ? xt_find(&p->r, running) : NULL;
 	if (t && t->state == XT_NONE)
 		xt_set(t, state_of(res->verdict), res->why);
 	if (!read_file(console, &text, NULL)) {
@@ -227,6 +227,8 @@ static int boot(struct suite *s, struct pass *p)
 	char *scratch = xasprintf("%s/tmp/scratch.disk", s->rd.path), *tmp = xasprintf("%s/tmp", s->rd.path);
 	char *console = xasprintf("%s/consoles/%s-%u.log", s->rd.path, p->name, ++p->boots);
 	char *files = xasprintf("%s/files/%s", s->rd.path, p->name), *agent = agent_path(), *job = job_text(s, p);
+	/* A test may wait long for a slow machine's disk; it hangs when it cannot be killed at its limit. */
+	char *cmdline = xasprintf("%s sysctl.kernel.hung_task_timeout_secs=%u", p->kernel->cmdline ? p->kernel->cmdline : "", o->limit);
 	const struct vm_disk disks[] = {
 		{ .path = s->image.tar, .serial = "image", .readonly = true },
 		{ .path = s->dir.tar, .serial = "xfstests", .readonly = true },
@@ -237,25 +239,25 @@ static int boot(struct suite *s, struct pass *p)
 	double slow = strstr(p->kernel->name, "+debug") ? DEBUG_SLOWDOWN : 1;
 	/* A test is silent while it runs, and so is the check of its file systems afterwards. */
 	struct vm_config cfg = { .accel = s->accel.accel, .bzimage = p->kernel->bzimage, .initrd = initrd,
-				 .cmdline = p->kernel->cmdline, .mem_mb = o->mem_mb, .cpus = o->cpus, .disks = disks,
+				 .cmdline = cmdline, .mem_mb = o->mem_mb, .cpus = o->cpus, .disks = disks,
 				 .nr_disks = ARRAY_SIZE(disks), .boot_s = BOOT_S * slow, .idle_s = START_S * slow + o->limit,
 				 .total_s = START_S * slow + (double)b.left * (o->limit + START_S), .dir = tmp, .console = console,
 				 .record = on_record, .arg = &b };
 	struct vm_result res = {};
 	int ret = mkdir_p(files);
 
-	if (!ret)
+	if (ret)
+		err("%s: cannot make the directory: %s", files, strerror(-ret));
+	else
 		ret = initrd_build(initrd, agent, job, NULL, NULL);
 	if (!ret)
 		ret = vm_run(&cfg, &res);
 	unlink(initrd);
 	progress(-1, 0, " ");
-	if (!ret && !digest(p, &b, &res, console)) {
+	if ((!ret || ret == -EINTR) && !digest(p, &b, &res, console) && !ret) {
 		err("xfstests: %s, boot %u: %s: %s; console: %s", p->name, p->boots, vm_verdict_name(res.verdict), res.why, console);
 		ret = -EIO;
 	}
-	if (ret != -EIO && ret)
-		err("xfstests: %s: %s", p->name, strerror(-ret));
 	vm_result_free(&res);
 	buf_free(&b.out);
 	free(initrd);
@@ -266,6 +268,7 @@ static int boot(struct suite *s, struct pass *p)
 	free(files);
 	free(agent);
 	free(job);
+	free(cmdline);
 	return ret;
 }
 
@@ -323,7 +326,7 @@ static int pass_run(struct suite *s, struct pass *p)
 	unsigned int empty = 0;
 	int ret = 0;
 
-	note("xfstests: %s: %zu tests", p->name, nr_left(&p->r));
+	note("xfstests: %s: %zu tests; results: %s", p->name, nr_left(&p->r), s->rd.path);
 	while (nr_left(&p->r) && !interrupted()) {
 		ret = boot(s, p);
 		/* A boot that came to nothing may be the host's fault; a second one is not. */
@@ -331,6 +334,8 @@ static int pass_run(struct suite *s, struct pass *p)
 		if (ret && (ret != -EIO || empty == MAX_EMPTY))
 			return ret;
 	}
+	if (interrupted())
+		err("xfstests: interrupted; what there is is in %s", s->rd.path);
 	return interrupted() ? -EINTR : 0;
 }
 
