@@ -134,6 +134,17 @@ void hz_clone(struct hz_file *dst, const struct hz_file *src, const char *name)
 	memcpy(dst->want, src->want, src->size);
 }
 
+void hz_clone_range(const struct hz_file *src, unsigned int from, unsigned int n, struct hz_file *dst, unsigned int to)
+{
+	struct file_clone_range r = { .src_fd = src->fd, .src_offset = (uint64_t)from * HZ_PAGE, .src_length = (uint64_t)n * HZ_PAGE,
+				      .dest_offset = (uint64_t)to * HZ_PAGE };
+
+	HZ_DO(ioctl(dst->fd, FICLONERANGE, &r));
+	memcpy(dst->want + (uint64_t)to * HZ_PAGE, src->want + (uint64_t)from * HZ_PAGE, (uint64_t)n * HZ_PAGE);
+	if (dst->size < (to + n) * (uint64_t)HZ_PAGE)
+		dst->size = (to + n) * (uint64_t)HZ_PAGE;
+}
+
 void hz_map(struct hz_file *f)
 {
 	f->maplen = f->cap;

@@ -410,17 +410,6 @@ static void exec_clones(const void *arg)
 
 /* --- what is shared with what -------------------------------------------------------------------------------------------- */
 
-static void clone_range(const struct hz_file *src, unsigned int from, unsigned int n, struct hz_file *dst, unsigned int to)
-{
-	struct file_clone_range r = { .src_fd = src->fd, .src_offset = (uint64_t)from * HZ_PAGE, .src_length = (uint64_t)n * HZ_PAGE,
-				      .dest_offset = (uint64_t)to * HZ_PAGE };
-
-	HZ_DO(ioctl(dst->fd, FICLONERANGE, &r));
-	memcpy(dst->want + (uint64_t)to * HZ_PAGE, src->want + (uint64_t)from * HZ_PAGE, (uint64_t)n * HZ_PAGE);
-	if (dst->size < (to + n) * (uint64_t)HZ_PAGE)
-		dst->size = (to + n) * (uint64_t)HZ_PAGE;
-}
-
 /* Frame of one block, through a new mapping that stays. */
 static uint64_t frame_of(const struct hz_file *f, unsigned int block)
 {
@@ -452,8 +441,8 @@ static void at_other_offset(const void *arg)
 	(void)arg;
 	hz_create(&a, "a", 1, BLOCKS);
 	hz_create(&b, "b", 2, BLOCKS);
-	clone_range(&a, 10, 20, &b, 50);
-	clone_range(&a, 40, 7, &b, 3);
+	hz_clone_range(&a, 10, 20, &b, 50);
+	hz_clone_range(&a, 40, 7, &b, 3);
 	hz_cold();
 	hz_map(&a);
 	hz_map(&b);
@@ -546,7 +535,7 @@ static void mixed_reads(const void *arg)
 	hz_create(&b, "b", 2, BLOCKS);
 	hz_clone(&c, &a, "c");
 	for (i = 0; i + 8 <= BLOCKS; i += 16)
-		clone_range(&b, i, 8, &c, i);
+		hz_clone_range(&b, i, 8, &c, i);
 	for (i = 4; i < BLOCKS; i += 16) {
 		hz_want_block(&c, i, 3, i, 7);
 		if (pwrite(c.fd, c.want + i * HZ_PAGE, HZ_PAGE, (off_t)i * HZ_PAGE) != HZ_PAGE)
@@ -577,7 +566,7 @@ static void same_block_twice(const void *arg)
 	(void)arg;
 	hz_create(&a, "a", 1, BLOCKS);
 	for (i = 0; i < 5; i++)
-		clone_range(&a, 2, 3, &a, 20 + i * 7);
+		hz_clone_range(&a, 2, 3, &a, 20 + i * 7);
 	hz_cold();
 	hz_map(&a);
 	hz_check(&a, HZ_ALL, "cold");

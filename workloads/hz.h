@@ -38,7 +38,8 @@ struct hz_test {
 };
 
 /* Ends with a NULL name. */
-extern const struct hz_test hz_share_tests[], hz_cow_tests[], hz_reuse_tests[], hz_race_tests[], hz_mm_tests[], hz_fs_tests[];
+extern const struct hz_test hz_share_tests[], hz_cow_tests[], hz_reuse_tests[], hz_race_tests[], hz_mm_tests[], hz_fs_tests[],
+	hz_large_tests[];
 
 /* Of the running test. */
 struct hz_state {
@@ -92,6 +93,8 @@ void hz_path(char *dst, size_t cap, const char *name);
 void hz_create(struct hz_file *f, const char *name, unsigned int id, unsigned int blocks);
 /* dst becomes a clone (FICLONE) of src under a new name. */
 void hz_clone(struct hz_file *dst, const struct hz_file *src, const char *name);
+/* FICLONERANGE of n blocks. */
+void hz_clone_range(const struct hz_file *src, unsigned int from, unsigned int n, struct hz_file *dst, unsigned int to);
 void hz_map(struct hz_file *f);
 void hz_unmap(struct hz_file *f);
 /* Reads one byte of each page through both mappings. */

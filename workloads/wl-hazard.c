@@ -31,7 +31,7 @@
 #define TAINT_SOFTLOCKUP (1ull << 14)
 
 static const struct hz_test *const tables[] = {
-	hz_share_tests, hz_cow_tests, hz_reuse_tests, hz_race_tests, hz_mm_tests, hz_fs_tests,
+	hz_share_tests, hz_cow_tests, hz_reuse_tests, hz_race_tests, hz_mm_tests, hz_fs_tests, hz_large_tests,
 };
 
 struct totals {
