@@ -300,13 +300,14 @@ static void write_window(void *arg)
  * Population while the last owner writes in place: the moment between the purge and the submission of the write is made longer, where the
  * kernel offers that, and the block is looked up again and again meanwhile.
  */
-static void window(const void *arg)
+static void overwrite_in_window(const struct way *way, bool beside)
 {
 	static const char delay[] = "/sys/module/shcache/parameters/delay_purge_write";
+	static const char before[] = "/sys/module/shcache/parameters/delay_lookup_insert";
 	struct hz_file a, b;
-	struct window w = { .f = &a, .way = arg };
-	unsigned int i;
-	uint64_t end, v;
+	struct window w = { .f = &a, .way = way };
+	unsigned int i, at;
+	uint64_t end, v, old;
 
 	hz_create(&a, "a", 1, BLOCKS);
 	hz_map(&a);
@@ -318,28 +319,46 @@ static void window(const void *arg)
 		/* Now it is known as shared, for a while. */
 		HZ_DO(pread(a.fd, &v, sizeof(v), (off_t)i * HZ_PAGE));
 		HZ_DO(ftruncate(b.fd, 0));
+		at = beside ? i ^ 4 : i;
+		memcpy(&old, a.want + at * HZ_PAGE, sizeof(old));
 		w.block = i;
 		hz_want_block(&a, i, 1, i, 2);
 		hz_put(delay, "30");
+		if (beside) {
+			hz_cold();
+			hz_put(before, "20");
+		}
 		pid = hz_fork(write_window, &w);
 		for (end = hz_ms() + 40; hz_ms() < end;) {
 			if (i & 2)
-				HZ_DO(pread(a.fd, &v, sizeof(v), (off_t)i * HZ_PAGE));
-			else if (!hz_peek(a.map + i * HZ_PAGE, &v))
+				HZ_DO(pread(a.fd, &v, sizeof(v), (off_t)at * HZ_PAGE));
+			else if (!hz_peek(a.map + at * HZ_PAGE, &v))
 				hz_fail("SIGBUS");
 			/* The old data or the new, while it is being written. */
-			if (v != hz_word(1, i, 1) && v != hz_word(1, i, 2))
-				hz_fail("block %u shows %016llx", i, (unsigned long long)v);
+			if (v != old && v != hz_word(1, at, 2))
+				hz_fail("block %u shows %016llx", at, (unsigned long long)v);
 			HZ_DO(madvise(a.map, a.size, MADV_DONTNEED));
 		}
 		hz_join(pid);
 		hz_put(delay, "0");
+		hz_put(before, "0");
 		HZ_DO(fdatasync(a.fd));
 		HZ_DO(posix_fadvise(a.fd, 0, 0, POSIX_FADV_DONTNEED));
 		hz_check(&a, HZ_READ | HZ_OLD_MAP, "written");
 		hz_unlink(&b);
 	}
 	hz_check(&a, HZ_ALL, "in the end");
+}
+
+static void window(const void *arg)
+{
+	overwrite_in_window(arg, false);
+}
+
+/* The block next to it is looked up: both may be in one folio. */
+static void window_beside(const void *arg)
+{
+	overwrite_in_window(arg, true);
 }
 
 struct slow_read {
@@ -667,6 +686,7 @@ const struct hz_test hz_reuse_tests[] = {
 	{ "reuse-window-store", "population while stores and msync are in place", WAY(window, by_store) },
 	{ "reuse-window-direct", "population while O_DIRECT is in place", WAY(window, by_direct) },
 	{ "reuse-window-aio", "population while AIO is in place", WAY(window, by_aio) },
+	{ "reuse-window-beside", "population of the page beside while write(2) is in place", WAY(window_beside, by_write_sync) },
 	{ "reuse-shadows", "blocks freed after most of their pages were reclaimed", .fn = shadows },
 	{ "reuse-window-freed", "blocks freed and given away while they are being read", .fn = window_freed },
 	{ "reuse-generations-write", "clone, unclone, overwrite by write(2), again and again", WAY(generations, by_write_sync) },
