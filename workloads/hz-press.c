@@ -22,6 +22,7 @@
 #define POISON		"/sys/kernel/debug/hwpoison/corrupt-pfn"
 #define UNPOISON	"/sys/kernel/debug/hwpoison/unpoison-pfn"
 #define CGROUP		"/sys/fs/cgroup/hazard"
+#define TENANT_GROUP	"/sys/fs/cgroup/tenants"
 #define CHECK_MEDIA	"/sys/module/shcache/parameters/check_media"
 
 /* A clone of the golden file that has its model: for many files, or for processes that each have the part of it that they change. */
@@ -80,7 +81,7 @@ static void victim(void *arg)
 
 static void cgroup_path(char *dst, size_t cap, unsigned int k, const char *file)
 {
-	snprintf(dst, cap, CGROUP "/c%u%s%s", k, *file ? "/" : "", file);
+	snprintf(dst, cap, TENANT_GROUP "/c%u%s%s", k, *file ? "/" : "", file);
 }
 
 /*
@@ -101,10 +102,10 @@ static void tenants_starve(const void *arg)
 		clone_bare(&tenants.f[k], text);
 	}
 	hz_cold();
-	if ((mkdir(CGROUP, 0755) && errno != EEXIST) || !hz_put(CGROUP "/cgroup.subtree_control", "+memory"))
+	if ((mkdir(TENANT_GROUP, 0755) && errno != EEXIST) || !hz_put(TENANT_GROUP "/cgroup.subtree_control", "+memory"))
 		hz_skip("no memory cgroups: %m");
 	/* What 32 processes need for themselves, and less than one copy of the file. */
-	if (!hz_put(CGROUP "/memory.max", "40M"))
+	if (!hz_put(TENANT_GROUP "/memory.max", "40M"))
 		hz_fail("memory.max: %m");
 	HZ_DO(pipe(tenants.go));
 	for (k = 0; k < TENANTS; k++) {
@@ -128,7 +129,7 @@ static void tenants_starve(const void *arg)
 			hz_fail("the container that takes too much was not killed: status %#x", status);
 		}
 	}
-	if (hz_stat(CGROUP "/memory.events", "max") <= 0)
+	if (hz_stat(TENANT_GROUP "/memory.events", "max") <= 0)
 		hz_fail("the limit was never hit: nothing was tested");
 	for (k = 0; k < TENANTS; k++) {
 		cgroup_path(path, sizeof(path), k, "memory.events");
@@ -138,7 +139,7 @@ static void tenants_starve(const void *arg)
 		cgroup_path(path, sizeof(path), k, "");
 		HZ_DO(rmdir(path));
 	}
-	HZ_DO(rmdir(CGROUP));
+	HZ_DO(rmdir(TENANT_GROUP));
 	hz_check(&hz_golden, HZ_ALL, "in the end");
 	hz_check(&tenants.f[VICTIM], HZ_ALL, "what the killed one has left");
 }
