@@ -162,7 +162,7 @@ check-hazard: deps
 canaries: deps
 	@$(MAKE) --no-print-directory $(J) all
 	@rm -f $(TOTALS)
-	@SHCACHE_RESULTS=$(B)/vm-results tests/run.sh --totals $(TOTALS) "./shbench test canary-control" "./shbench test canary"
+	@SHCACHE_RESULTS=$(B)/vm-results tests/run.sh --totals $(TOTALS) "./shbench test canary-control" "./shbench test canary-harness" "./shbench test canary-errors" "./shbench test canary"
 	@tests/run.sh --sum $(TOTALS)
 
 .PHONY: patches-check

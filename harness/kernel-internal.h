@@ -16,7 +16,8 @@
  *	trees/HASH.index	git's index of a `tree:` source, so that only what changed is read again
  *	build/KEY/		src/: a source tree with the series applied, src/O-SET/: the build directory, index: src's index;
  *				one per (source, series directory), updated in place, so that only what changed is compiled
- *	kernels/ID/		bzImage, config, System.map, build.json, vmlinux if it has debug information
+ *	kernels/ID/		bzImage, config, System.map, build.json, vmlinux if it has debug information, and where there are gcov
+ *				counters DIR#FILE.gcno and DIR#FILE.c
  *	log/kernel-ID.log	what make said
  *	lock/			lock files
  *	ccache/			unless $CCACHE_DIR says otherwise

@@ -205,6 +205,35 @@ static int install(const char *obj, const char *from, const char *entry, const c
 	return ret;
 }
 
+/* What gcov needs to read the counters of a kernel, for each file that has them: MM#FILE.gcno, and the source. */
+static int install_gcov(const struct build_dirs *d, const char *entry)
+{
+	struct buf found = {};
+	char *save, *path;
+	int ret = run_cmd((const char *const[]){ "find", d->obj, "-name", "*.gcno", "-printf", "%P\\n", NULL },
+			  &(struct run_opts){ .out = &found });
+
+	if (ret) {
+		err("%s: cannot be searched for .gcno files", d->obj);
+		ret = ret < 0 ? ret : -EIO;
+	}
+	for (path = ret ? NULL : strtok_r(found.s, "\n", &save); path && !ret; path = strtok_r(NULL, "\n", &save)) {
+		char *to = xstrdup(path);
+
+		for (char *c = to; *c; c++)
+			if (*c == '/')
+				*c = '#';
+		ret = install(d->obj, path, entry, to);
+		strcpy(strrchr(path, '.'), ".c");
+		strcpy(strrchr(to, '.'), ".c");
+		if (!ret)
+			ret = install(d->src, path, entry, to);
+		free(to);
+	}
+	buf_free(&found);
+	return ret;
+}
+
 static int write_build_json(const struct ident *k, const char *entry, const char *release, const char *config_hash,
 			    double seconds)
 {
@@ -257,6 +286,8 @@ static int build_into(struct ident *k, const char *entry, double start)
 	/* Without debug information System.map has all that vmlinux could tell. */
 	if (!ret && strstr(config, "\nCONFIG_DEBUG_INFO=y\n"))
 		ret = install(d.obj, "vmlinux", entry, "vmlinux");
+	if (!ret && strstr(config, "\nCONFIG_GCOV_KERNEL=y\n"))
+		ret = install_gcov(&d, entry);
 	path = xasprintf("%s/include/config/kernel.release", d.obj);
 	if (!ret)
 		ret = read_file(path, &release, NULL);

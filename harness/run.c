@@ -1222,6 +1222,18 @@ int run_bench(const struct run_options *ro, char **dir)
 }
 
 /* KTAP: what the guest has checked, as tests within the cell's. */
+/* The verdict that the section of a boot wants. */
+static const char *cell_expect(const struct session *s, const json_t *cell)
+{
+	const char *id = json_string_value(json_object_get(cell, "id"));
+	size_t i;
+
+	for (i = 0; i < s->nr_cells; i++)
+		if (!strcmp(s->cells[i].id, id) && s->cells[i].s->expect)
+			return s->cells[i].s->expect;
+	return "passed";
+}
+
 static void print_checks(const json_t *cell)
 {
 	const json_t *checks = json_object_get(cell, "checks"), *c;
@@ -1239,11 +1251,59 @@ static void print_checks(const json_t *cell)
 	}
 }
 
+/* What gave a broken kernel away: the first check that failed, else the splat, else how the boot ended. Malloced. */
+static char *caught_by(const json_t *cell)
+{
+	const char *verdict = json_string_value(json_object_get(cell, "verdict"));
+	char *splat = cell_splat(cell), *by;
+	json_t *check;
+	size_t i;
+
+	if (strcmp(verdict, "invalid")) {
+		by = xasprintf("%s%s%s", verdict, *splat ? " " : "", splat);
+		free(splat);
+		return by;
+	}
+	free(splat);
+	json_array_foreach(json_object_get(cell, "checks"), i, check)
+		if (!json_is_true(json_object_get(check, "ok")))
+			return xstrdup(json_string_value(json_object_get(check, "name")));
+	return xstrdup(json_string_value(json_object_get(cell, "why")));
+}
+
+/* The kernels that had to be caught: by what, and how long after the workload began; and comparisons whose outcome is known. */
+static void print_caught(const struct session *s, const json_t *doc, const json_t *gates)
+{
+	bool title = false;
+	json_t *c, *g;
+	size_t i;
+
+	json_array_foreach(json_object_get(doc, "cells"), i, c) {
+		const char *v = json_string_value(json_object_get(c, "verdict")), *want = cell_expect(s, c);
+		char *by;
+
+		if (strcmp(want, "caught") || !strcmp(v, "skipped"))
+			continue;
+		if (!title)
+			printf("# %-28s %9s  %s\n", "canary", "after", "caught by");
+		title = true;
+		by = strcmp(v, "passed") ? caught_by(c) : xstrdup("NOT CAUGHT");
+		printf("# %-28s %7.1f s  %s\n", json_string_value(json_object_get(c, "kernel")),
+		       json_number_value(json_object_get(c, "wall_s")) - json_number_value(json_object_get(c, "boot_s")), by);
+		free(by);
+	}
+	json_array_foreach((json_t *)gates, i, g) {
+		printf("# %-28s %9s  %s%s: %s\n", json_string_value(json_object_get(g, "label")), "",
+		       json_is_true(json_object_get(g, "ok")) ? "" : "NOT AS WANTED, ", json_string_value(json_object_get(g, "want")),
+		       json_string_value(json_object_get(g, "why")));
+	}
+}
+
 int run_as_test(const struct run_options *ro)
 {
 	unsigned int passed = 0, failed = 0, skipped = 0;
 	struct session s;
-	json_t *doc, *c;
+	json_t *doc, *judged, *c;
 	int ret = session_open(&s, ro), status;
 	size_t i;
 
@@ -1256,17 +1316,13 @@ int run_as_test(const struct run_options *ro)
 		session_close(&s);
 		return EXIT_INFRA;
 	}
-	printf("KTAP version 1\n1..%zu\n", s.nr_cells);
+	printf("KTAP version 1\n1..%zu\n", s.nr_cells + json_array_size(json_object_get(doc, "gates")));
 	json_array_foreach(json_object_get(doc, "cells"), i, c) {
 		const char *v = json_string_value(json_object_get(c, "verdict")), *why = json_string_value(json_object_get(c, "why"));
-		const char *want = NULL;
+		const char *want = cell_expect(&s, c);
 		bool ok, skip, caught;
 		char *splat;
 
-		for (size_t j = 0; j < s.nr_cells; j++)
-			if (!strcmp(s.cells[j].id, json_string_value(json_object_get(c, "id"))))
-				want = s.cells[j].s->expect;
-		want = want ? want : "passed";
 		ok = strcmp(want, "caught") ? !strcmp(v, want) : strcmp(v, "passed") && strcmp(v, "skipped");
 		skip = !ok && !strcmp(v, "skipped");
 		caught = ok && !strcmp(want, "caught");
@@ -1286,6 +1342,17 @@ int run_as_test(const struct run_options *ro)
 			printf("# wanted %s, was %s: %s\n# console: %s/%s\n", want, v, why, s.rd.path,
 			       json_string_value(json_object_get(c, "console")));
 	}
+	judged = gate_judge(doc);
+	json_array_foreach(json_object_get(judged, "gate_results"), i, c) {
+		bool ok = json_is_true(json_object_get(c, "ok"));
+
+		*(ok ? &passed : &failed) += 1;
+		printf("%s %zu gate %s %s must be %s\n# %s\n", ok ? "ok" : "not ok", s.nr_cells + i + 1,
+		       json_string_value(json_object_get(c, "section")), json_string_value(json_object_get(c, "label")),
+		       json_string_value(json_object_get(c, "want")), json_string_value(json_object_get(c, "why")));
+	}
+	print_caught(&s, doc, json_object_get(judged, "gate_results"));
+	json_decref(judged);
 	if (json_array_size(json_object_get(doc, "cells")) < s.nr_cells && !status)
 		status = EXIT_INFRA;
 	printf("# run: %s\n# %u passed, %u failed, %u skipped\n", s.rd.path, passed, failed, skipped);

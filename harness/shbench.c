@@ -11,6 +11,7 @@
 
 #include "bench.h"
 #include "bisect.h"
+#include "coverage.h"
 #include "doctor.h"
 #include "gate.h"
 #include "history.h"
@@ -408,6 +409,17 @@ static int cmd_bisect(int argc, char **argv)
 	return run_bisect(&bo);
 }
 
+static int cmd_coverage(int argc, char **argv)
+{
+	static const char *const last[] = { "last" };
+	struct args a = {};
+
+	parse(argc, argv, NULL, "[RUN...]",
+	      "Lines and branches of the series' own files that the boots of some runs (default: last) have reached; -v tells of branches.", 0,
+	      ARRAY_SIZE(a.pos), &a);
+	return a.nr_pos ? run_coverage((const char *const *)a.pos, a.nr_pos) : run_coverage(last, 1);
+}
+
 static int cmd_durations(int argc, char **argv)
 {
 	struct args a = {};
@@ -617,6 +629,7 @@ static const struct command {
 	{ "compare", "A B", "compare two runs, or two kernels of one", cmd_compare },
 	{ "bisect", "GOOD BAD", "which patch or commit moved a metric", cmd_bisect },
 	{ "merge", "RUN...", "join the runs of a plan's parts (run --shard I/N)", cmd_merge },
+	{ "coverage", "[RUN...]", "lines and branches of the series that tests have reached (plan coverage)", cmd_coverage },
 	{ "durations", "[RUN]", "how long boots took, for an even split into parts", cmd_durations },
 	{ "history", "[add RUN]", "what changed over all nights, with plots", cmd_history },
 	{ "kernel", "...", "list, build, config, tree, export: see `shbench kernel --help`", cmd_kernel_sub },

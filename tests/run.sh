@@ -31,6 +31,8 @@ for t in "$@"; do
 		echo "not ok - $t: exit status $status, no failed test reported"
 	fi
 	[ "$f" -gt 0 ] && sed 's/^/    /' "$out"
+	# The table of what was caught by what is what `make canaries` is for.
+	sed -n '/^# canary /,/^# run:/{/^# run:/d;s/^#/   /p}' "$out"
 	printf '%-4s %s: %d passed, %d failed, %d skipped (%d s)\n' "$([ "$f" -gt 0 ] && echo FAIL || echo ok)" "$t" \
 		"$p" "$f" "$s" $(($(date +%s) - start))
 	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))

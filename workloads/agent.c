@@ -428,6 +428,7 @@ static void serve(void)
 		ctx->w = find_workload(ctx->job.workload);
 		if (ctx->w) {
 			supervise(ctx);
+			emit_gcov(ctx);
 		} else {
 			wl_fail(ctx, -ENOENT, "the agent has no workload %s", ctx->job.workload);
 			conclude(ctx, 0);

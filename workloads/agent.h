@@ -34,6 +34,11 @@ void emit_hello(struct wl_ctx *ctx);
 /* status: "pass", "fail", "skip". Only the first one counts. */
 void emit_result(struct wl_ctx *ctx, const char *status, const char *why);
 void emit_done(struct wl_ctx *ctx);
+/*
+ * The counters of a kernel that counts which lines run, a blob "gcov" for each file: x.path is where it was compiled, v the .gcda file in hexadecimal
+ * digits. Nothing on other kernels.
+ */
+void emit_gcov(struct wl_ctx *ctx);
 /* Writes bytes that are no record: how the harness's own tests garble the stream. */
 void emit_raw(struct wl_ctx *ctx, const char *bytes, size_t len);
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/aio_abi.h>
+#include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <linux/loop.h>
 #include <setjmp.h>
@@ -16,12 +17,14 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "agent.h"
 #include "hz.h"
+#include "timing.h"
 #include "tree.h"
 
 #define MAGIC		0x5ac5ull
@@ -29,6 +32,7 @@
 #define PM_PFN		((1ull << 55) - 1)
 #define EMPTY_CAP	(1u << 20)
 #define EXTRA_MB	192
+#define STATS		"/sys/kernel/debug/shcache"
 #define EXTRA_IMAGE	"/tmp/hz-extra.img"
 
 struct hz_state hz;
@@ -257,7 +261,7 @@ static void on_bus(int sig)
 }
 
 /* One thread per process uses this. */
-bool hz_peek(const void *addr, uint64_t *v)
+static bool reach(volatile uint64_t *addr, uint64_t *v, bool store)
 {
 	static bool ready;
 
@@ -272,9 +276,22 @@ bool hz_peek(const void *addr, uint64_t *v)
 		return false;
 	}
 	bus_armed = 1;
-	*v = *(const volatile uint64_t *)addr;
+	if (store)
+		*addr = *v;
+	else
+		*v = *addr;
 	bus_armed = 0;
 	return true;
+}
+
+bool hz_peek(const void *addr, uint64_t *v)
+{
+	return reach((volatile uint64_t *)(uintptr_t)addr, v, false);
+}
+
+bool hz_poke(void *addr, uint64_t v)
+{
+	return reach(addr, &v, true);
 }
 
 static void check_map(const struct hz_file *f, const uint8_t *map, uint64_t maplen, const char *how, const char *stage)
@@ -365,6 +382,14 @@ bool hz_put(const char *path, const char *text)
 	return ok;
 }
 
+bool hz_inject(const char *who, const char *name, const char *value)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "/sys/kernel/debug/%s/%s", who, name);
+	return hz_put(path, value);
+}
+
 static ssize_t slurp(const char *path, char *buf, size_t cap)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -389,11 +414,13 @@ bool hz_has_text(const char *path, const char *text)
 long long hz_stat(const char *path, const char *name)
 {
 	static char buf[1 << 16];
-	size_t len = strlen(name);
+	size_t len = name ? strlen(name) : 0;
 	char *s;
 
 	if (slurp(path, buf, sizeof(buf)) < 0)
 		return -1;
+	if (!name)
+		return strtoll(buf, NULL, 10);
 	for (s = buf; s; s = strchr(s, '\n'), s = s ? s + 1 : NULL)
 		if (!strncmp(s, name, len) && (s[len] == ' ' || s[len] == '\t' || s[len] == ':'))
 			return strtoll(s + len + 1, NULL, 10);
@@ -461,6 +488,21 @@ void hz_check_shared(struct hz_file *const *files, unsigned int n, const char *s
 	/* A page that drop_caches met in some batch stays private to its file: legal, and rare. */
 	if (unique > blocks + 1 + blocks / 64)
 		hz_fail("%s: %u files of the same %u blocks are in %u frames", stage, n, blocks, unique);
+}
+
+unsigned int hz_extents(int fd, struct fiemap_extent *out)
+{
+	struct fiemap *m = calloc(1, sizeof(*m) + HZ_EXTENTS * sizeof(m->fm_extents[0]));
+	unsigned int n;
+
+	m->fm_length = FIEMAP_MAX_OFFSET;
+	m->fm_flags = FIEMAP_FLAG_SYNC;
+	m->fm_extent_count = HZ_EXTENTS;
+	HZ_DO(ioctl(fd, FS_IOC_FIEMAP, m));
+	n = m->fm_mapped_extents;
+	memcpy(out, m->fm_extents, n * sizeof(*out));
+	free(m);
+	return n;
 }
 
 long long hz_file_pages(void)
@@ -536,6 +578,32 @@ uint64_t hz_ms(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+void hz_check_gone(void)
+{
+	char link[64], target[256], path[128];
+	long long pages, refs;
+	unsigned int i;
+	struct stat st;
+	ssize_t n;
+
+	if (!hz.sharing)
+		return;
+	HZ_DO(stat(hz.dir, &st));
+	snprintf(link, sizeof(link), "/sys/dev/block/%u:%u", major(st.st_dev), minor(st.st_dev));
+	n = HZ_DO(readlink(link, target, sizeof(target) - 1));
+	target[n] = '\0';
+	snprintf(path, sizeof(path), STATS "/%.60s/stats", strrchr(target, '/') + 1);
+	for (i = 0; i < 50; i++) {
+		settle(hz.dir);
+		hz_cold();
+		pages = hz_stat(path, "pages");
+		refs = hz_stat(path, "ref") - hz_stat(path, "unref");
+		if (!pages && !refs)
+			return;
+	}
+	hz_fail("all files are gone, and %lld pages and %lld refs are left", pages, refs);
 }
 
 /* --- AIO ----------------------------------------------------------------------------------------------------------------- */

@@ -228,7 +228,7 @@ static bool has_quarantine(void)
 /* Mounted, used by every path, unmounted, again and again: nothing stays behind. */
 static void unmount_leaves_nothing(const void *arg)
 {
-	long long slab[4], pages[4];
+	long long slab[4], pages[4], lost[4];
 	unsigned int round, i;
 	struct trio t;
 	char dev[32];
@@ -260,10 +260,14 @@ static void unmount_leaves_nothing(const void *arg)
 		hz_extra_fs_end(DIR, dev);
 		hz_cold();
 		pages[round] = hz_file_pages();
+		/* A folio that nobody has and nobody freed is still in a list. */
+		lost[round] = hz_stat("/proc/vmstat", "nr_inactive_file") + hz_stat("/proc/vmstat", "nr_active_file") - pages[round];
 		slab[round] = hz_stat("/proc/vmstat", "nr_slab_unreclaimable");
 	}
 	if (pages[3] > pages[1] + 24)
 		hz_fail("file pages after unmount: %lld, %lld, %lld, %lld", pages[0], pages[1], pages[2], pages[3]);
+	if (lost[3] > lost[1] + 24)
+		hz_fail("file pages in the LRU lists and in no file after unmount: %lld, %lld, %lld, %lld", lost[0], lost[1], lost[2], lost[3]);
 	if (slab[3] > slab[1] + 200 && !has_quarantine())
 		hz_fail("unreclaimable slab pages after unmount: %lld, %lld, %lld, %lld", slab[0], slab[1], slab[2], slab[3]);
 }
@@ -364,6 +368,8 @@ const struct hz_test hz_fs_tests[] = {
 	{ "fs-remount-refused", "sharing cannot be switched on by a remount", .needs = HZ_XFS | HZ_SHARING, .fn = remount_refused },
 	{ "fs-refused-1k", "blocks smaller than a page are refused, with a message", .needs = HZ_XFS | HZ_SHARING, .fn = mount_refused,
 	  .arg = "-b size=1024" },
+	{ "fs-refused-reflink", "a file system without reflink is refused, with a message", .needs = HZ_XFS | HZ_SHARING, .fn = mount_refused,
+	  .arg = "-m reflink=0" },
 	{ "fs-unmount", "unmount leaves nothing behind", .fn = unmount_leaves_nothing },
 	{ "fs-counters", "the counters go up, and down to nothing", .needs = HZ_XFS | HZ_SHARING, .fn = counters },
 	{ "fs-evict", "inodes dropped and read again", .fn = evict },

@@ -21,7 +21,6 @@
 #include "tree.h"
 
 #define BLOCKS	64u
-#define MAX_EXTENTS 64
 
 /* How the second life is written. */
 struct way {
@@ -85,21 +84,6 @@ static void by_direct_512(struct hz_file *f, uint64_t off, uint64_t len)
 	close(fd);
 }
 
-static unsigned int extents(int fd, struct fiemap_extent *out)
-{
-	struct fiemap *m = calloc(1, sizeof(*m) + MAX_EXTENTS * sizeof(m->fm_extents[0]));
-	unsigned int n;
-
-	m->fm_length = FIEMAP_MAX_OFFSET;
-	m->fm_flags = FIEMAP_FLAG_SYNC;
-	m->fm_extent_count = MAX_EXTENTS;
-	HZ_DO(ioctl(fd, FS_IOC_FIEMAP, m));
-	n = m->fm_mapped_extents;
-	memcpy(out, m->fm_extents, n * sizeof(*out));
-	free(m);
-	return n;
-}
-
 /* Blocks of a that lie where b was. */
 static unsigned int overlap(const struct fiemap_extent *a, unsigned int na, const struct fiemap_extent *b, unsigned int nb)
 {
@@ -146,7 +130,7 @@ static int take_space(void)
 static void freed(const void *arg)
 {
 	const struct way *way = arg;
-	struct fiemap_extent old[MAX_EXTENTS], new[MAX_EXTENTS];
+	struct fiemap_extent old[HZ_EXTENTS], new[HZ_EXTENTS];
 	struct hz_file a, b, c, d, *two[] = { &c, &d };
 	unsigned int n_old, n_new, i, blk, round, hits, total = 0;
 	char name[16];
@@ -160,7 +144,7 @@ static void freed(const void *arg)
 		hz_touch(&a);
 		hz_cache(&a);
 		hz_cache(&b);
-		n_old = extents(a.fd, old);
+		n_old = hz_extents(a.fd, old);
 		filler = take_space();
 		/* The last owner goes by unlink or by truncate. */
 		hz_unlink(&b);
@@ -185,7 +169,7 @@ static void freed(const void *arg)
 				break;
 			}
 			way->write(&d, 0, d.size);
-			n_new = extents(d.fd, new);
+			n_new = hz_extents(d.fd, new);
 			hits = overlap(new, n_new, old, n_old);
 			snprintf(name, sizeof(name), "e%u", i);
 			hz_clone(&c, &d, name);
@@ -227,7 +211,7 @@ static void freed(const void *arg)
 static void in_place(const void *arg)
 {
 	const struct way *way = arg;
-	struct fiemap_extent old[MAX_EXTENTS], new[MAX_EXTENTS];
+	struct fiemap_extent old[HZ_EXTENTS], new[HZ_EXTENTS];
 	unsigned int round, i, n_old, n_new, same = 0;
 	struct hz_file a, b, c;
 	const char *name = "b";
@@ -245,7 +229,7 @@ static void in_place(const void *arg)
 			hz_touch(&b);
 		}
 		hz_check(&b, HZ_READ, "both");
-		n_old = extents(a.fd, old);
+		n_old = hz_extents(a.fd, old);
 		/* The other owner goes: all at once, or by writing its own. */
 		if (round < 3) {
 			hz_unlink(&b);
@@ -266,7 +250,7 @@ static void in_place(const void *arg)
 		}
 		hz_check(&a, HZ_CACHED, "overwritten");
 		sync();
-		n_new = extents(a.fd, new);
+		n_new = hz_extents(a.fd, new);
 		same += overlap(new, n_new, old, n_old);
 		/* A new clone, so that the blocks are looked up as shared ones again. */
 		hz_clone(&c, &a, "c");
@@ -382,7 +366,7 @@ static void read_slowly(void *arg)
 static void window_freed(const void *arg)
 {
 	static const char delay[] = "/sys/module/shcache/parameters/delay_insert_read";
-	struct fiemap_extent old[MAX_EXTENTS], new[MAX_EXTENTS];
+	struct fiemap_extent old[HZ_EXTENTS], new[HZ_EXTENTS];
 	const unsigned int blocks = 16;
 	uint64_t *seen = hz_shared_memory(HZ_PAGE);
 	/* The first one reads; the second one finds what is being read, and waits for it. */
@@ -397,7 +381,7 @@ static void window_freed(const void *arg)
 	for (round = 0; round < 3; round++) {
 		hz_create(&a, "a", 1, blocks);
 		hz_clone(&b, &a, "b");
-		n_old = extents(a.fd, old);
+		n_old = hz_extents(a.fd, old);
 		filler = take_space();
 		hz_cold();
 		HZ_DO(posix_fadvise(a.fd, 0, 0, POSIX_FADV_RANDOM));
@@ -425,7 +409,7 @@ static void window_freed(const void *arg)
 			c.size = blocks * HZ_PAGE;
 			memset(c.want, 0x77, c.size);
 			by_direct(&c, 0, c.size);
-			hits = overlap(new, extents(c.fd, new), old, n_old);
+			hits = overlap(new, hz_extents(c.fd, new), old, n_old);
 			hz_close(&c);
 		}
 		/* Only worth something if the reader was still on his way. */
@@ -604,7 +588,7 @@ static void shadows(const void *arg)
 {
 	static const char group[] = "/sys/fs/cgroup/hazard";
 	const unsigned int blocks = 1024, marks = 512, folios = 128, next = 200;
-	struct fiemap_extent old[MAX_EXTENTS], new[MAX_EXTENTS];
+	struct fiemap_extent old[HZ_EXTENTS], new[HZ_EXTENTS];
 	unsigned int i, n_old, start, hits = 0;
 	struct hz_file a, b, c, d;
 	struct reclaimed r;
@@ -616,7 +600,7 @@ static void shadows(const void *arg)
 	(void)arg;
 	hz_create(&a, "a", 1, blocks);
 	hz_clone(&b, &a, "b");
-	n_old = extents(a.fd, old);
+	n_old = hz_extents(a.fd, old);
 	first = old[0].fe_physical / HZ_PAGE;
 	start = (unsigned int)((first + 63) / 64 * 64 - first);
 	if (old[0].fe_length < (uint64_t)(start + marks + folios) * HZ_PAGE)
@@ -657,7 +641,7 @@ static void shadows(const void *arg)
 		hz_want_size(&c, next * HZ_PAGE);
 		memset(c.want, 0x77, c.size);
 		by_direct(&c, 0, c.size);
-		hits += overlap(new, extents(c.fd, new), old, n_old);
+		hits += overlap(new, hz_extents(c.fd, new), old, n_old);
 		/* Shared, so that it is read through the shared cache. */
 		snprintf(name, sizeof(name), "d%u", i);
 		hz_clone(&d, &c, name);

@@ -14,6 +14,7 @@
 #ifndef SHCACHE_HZ_H
 #define SHCACHE_HZ_H
 
+#include <linux/fiemap.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -39,7 +40,7 @@ struct hz_test {
 
 /* Ends with a NULL name. */
 extern const struct hz_test hz_share_tests[], hz_cow_tests[], hz_reuse_tests[], hz_race_tests[], hz_mm_tests[], hz_fs_tests[],
-	hz_large_tests[];
+	hz_large_tests[], hz_fault_tests[], hz_alloc_tests[], hz_press_tests[];
 
 /* Of the running test. */
 struct hz_state {
@@ -126,7 +127,7 @@ void hz_cold(void);
 /* Writes a text to a file of the kernel's; false if that fails. */
 bool hz_put(const char *path, const char *text);
 bool hz_has_text(const char *path, const char *text);
-/* A value from a "name value" file, or -1. */
+/* A value from a "name value" file, or (name NULL) from one that has nothing else; -1: it is not there. */
 long long hz_stat(const char *path, const char *name);
 
 /* Frame that addr is mapped to; touches it. 0: none. */
@@ -135,11 +136,23 @@ uint64_t hz_pfn(const void *addr);
 unsigned int hz_unique(struct hz_file *const *files, unsigned int n);
 /* Fails unless all blocks of the files (all of them the same) are in one set of frames. Nothing without hz.sharing. */
 void hz_check_shared(struct hz_file *const *files, unsigned int n, const char *stage);
+/* The extents of a file, at most HZ_EXTENTS, after its data was written; returns how many. */
+#define HZ_EXTENTS	64
+unsigned int hz_extents(int fd, struct fiemap_extent *out);
+/*
+ * Fails if the cache of hz.dir's file system has folios or refs, once all files that shared are gone: an error path has lost them. Nothing without
+ * hz.sharing.
+ */
+void hz_check_gone(void);
+/* An attribute of the kernel's fault injection, "failslab" and the like; false: it has none. */
+bool hz_inject(const char *who, const char *name, const char *value);
 /* File pages cached now, the machine over. */
 long long hz_file_pages(void);
 
 /* A load of a word through a mapping; false: SIGBUS. */
 bool hz_peek(const void *addr, uint64_t *v);
+/* The same for a store. */
+bool hz_poke(void *addr, uint64_t v);
 
 /* A process of the test's. It passes by returning. */
 pid_t hz_fork(void (*fn)(void *arg), void *arg);
