@@ -235,9 +235,11 @@ static unsigned int cell_mem_mb(const struct cell *c)
 
 static char *cell_cmdline(const struct cell *c, const struct kernel *k)
 {
+	char *common = run_cmdline(&k->b);
 	struct buf b = {};
 
-	buf_printf(&b, "%s", k->b.cmdline ? k->b.cmdline : "");
+	buf_str(&b, common);
+	free(common);
 	if (on_brd(c))
 		buf_printf(&b, "%sbrd.rd_nr=1 brd.rd_size=%llu", b.len ? " " : "", (unsigned long long)(c->s->device_size >> 10));
 	/* Where mappings lie decides how many page tables there are; among boots that are timed it shall vary. */
@@ -312,6 +314,17 @@ static void add_records(json_t *o, const json_t *records)
 	json_object_set_new(o, "infos", infos);
 }
 
+char *run_cmdline(const struct kernel_build *k)
+{
+	struct buf b = {};
+
+	buf_printf(&b, "%s", k->cmdline ? k->cmdline : "");
+	/* Under TCG the guest's clock jumps by many seconds while it is calibrated, which looks like a CPU that was stuck. */
+	if (strstr(k->name, "+debug"))
+		buf_printf(&b, "%swatchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=120", b.len ? " " : "");
+	return b.s;
+}
+
 /* How much longer things take on a host that others use: what is ready to run for each processor, at least 1, at most 8. */
 static double crowd(void)
 {
@@ -320,6 +333,11 @@ static double crowd(void)
 	if (getloadavg(load, 1) < 1)
 		return 1;
 	return fmin(fmax(load[0] / get_nprocs(), 1), 8);
+}
+
+double run_slowdown(enum vm_accel accel, const char *kernel)
+{
+	return (accel == ACCEL_TCG ? 1.0 : 0.5) * (strstr(kernel, "+debug") ? DEBUG_SLOWDOWN : 1) * crowd();
 }
 
 /* A child's whole life. Returns its exit status. */
@@ -332,8 +350,7 @@ static int boot_cell(struct session *s, size_t idx, int feed_fd)
 	char *tmp = xasprintf("%s/tmp", s->rd.path), *console = xasprintf("%s/consoles/%s.log", s->rd.path, c->id);
 	char *out = xasprintf("%s/cells/%s.json", s->rd.path, c->id), *job = job_text(c, img), *tools = tools_of(s, c);
 	char *cmdline = cell_cmdline(c, k);
-	double slow = (s->accel.accel == ACCEL_TCG || c->lane == LANE_ICOUNT ? 1.0 : 0.5) *
-		      (strstr(k->b.name, "+debug") ? DEBUG_SLOWDOWN : 1) * crowd();
+	double slow = run_slowdown(c->lane == LANE_ICOUNT ? ACCEL_TCG : s->accel.accel, k->b.name);
 	struct vm_disk disks[2] = {};
 	struct feed feed = { feed_fd, idx };
 	struct vm_config cfg = { .accel = c->lane == LANE_ICOUNT ? ACCEL_TCG : s->accel.accel, .lane = c->lane,

@@ -8,6 +8,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 
+#include "kernel.h"
 #include "vm.h"
 
 struct run_options {
@@ -43,6 +44,11 @@ bool run_place_matches(const char *only, const char *place);
 json_t *agent_describe(void);
 /* Path of the guest agent that was built with this command. */
 char *agent_path(void);
+
+/* How much longer than planned a boot of this kernel may take, here and now. */
+double run_slowdown(enum vm_accel accel, const char *kernel);
+/* What every boot of this kernel gets on its command line. Malloced. */
+char *run_cmdline(const struct kernel_build *k);
 
 /* From a run document to its reports: terminal, summary.md, plots. Returns an exit code. */
 int report_run(const char *dir, json_t *doc, const struct run_options *ro);

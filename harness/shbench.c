@@ -16,6 +16,7 @@
 #include "history.h"
 #include "kernel.h"
 #include "plan.h"
+#include "power.h"
 #include "run.h"
 #include "shard.h"
 #include "store.h"
@@ -623,6 +624,7 @@ static const struct command {
 	{ "list", "[PLAN]", "plans, kernels, workloads, or the cells of a plan", cmd_list },
 	{ "shell", "KERNEL", "interactive shell in a guest with the trees mounted", cmd_shell },
 	{ "xfstests", "--dir DIR", "the user's xfstests on several kernels: what fails that did not before", cmd_xfstests },
+	{ "powercut", "", "power cuts: what fsync has promised is there afterwards", cmd_powercut },
 	{ "doctor", "", "what is there, what is missing, what a run will take", cmd_doctor },
 };
 

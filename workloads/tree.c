@@ -448,7 +448,7 @@ static unsigned long mount_flags(const char *opts, char *rest, size_t cap)
 	return flags & (MS_NOATIME | MS_RELATIME | MS_STRICTATIME) ? flags : flags | MS_NOATIME;
 }
 
-static int mount_fs(struct wl_ctx *ctx, const char *dev)
+int tree_mount(struct wl_ctx *ctx, const char *dev)
 {
 	char rest[512];
 	unsigned long flags = mount_flags(ctx->job.mount_opts, rest, sizeof(rest));
@@ -532,7 +532,7 @@ static int create(struct wl_ctx *ctx, bool golden, struct tree **out)
 	if (!err)
 		err = make_fs(ctx, dev);
 	if (!err)
-		err = mount_fs(ctx, dev);
+		err = tree_mount(ctx, dev);
 	if (!err && m->mode->overlay && (mkdir(TREE_MNT "/up", 0755) || mkdir(TREE_MNT "/work", 0755)))
 		err = wl_fail(ctx, -errno, "mkdir " TREE_MNT "/up: %s", strerror(errno));
 	if (!err)
