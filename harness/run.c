@@ -250,12 +250,22 @@ static char *cell_cmdline(const struct cell *c, const struct kernel *k)
 	return b.s;
 }
 
+/* What the command line changes in all sections, as it says it; "" for nothing. */
+static char *override_text(const struct run_options *ro)
+{
+	char *cpus = ro->cpus ? xasprintf(" --cpus %u", ro->cpus) : xstrdup("");
+	char *s = xasprintf("%s%s%s", cpus, ro->mount ? " --mount " : "", ro->mount ? ro->mount : "");
+
+	free(cpus);
+	return s;
+}
+
 static json_t *cell_head(const struct session *s, const struct cell *c)
 {
 	const struct image *img = image_by_name(s, c->image);
 	const struct kernel *k = kernel_by_label(s, c->label);
 	json_t *params = json_object(), *o;
-	char *command, *place, *seed;
+	char *command, *place, *seed, *others;
 	const char *quote;
 
 	for (unsigned int i = 0; i < c->s->nr_params; i++)
@@ -269,8 +279,10 @@ static json_t *cell_head(const struct session *s, const struct cell *c)
 		      c->selfcheck, "peer", c->s->peer, "seed", (json_int_t)c->seed);
 	quote = s->ro->kernels && strchr(s->ro->kernels, ' ') ? "'" : "";
 	seed = s->ro->seed ? xasprintf(" --seed %llu", s->ro->seed) : xstrdup("");
-	command = xasprintf("./shbench run %s%s%s%s%s%s", s->ro->plan, seed, s->ro->kernels ? " -k " : "", quote,
+	others = override_text(s->ro);
+	command = xasprintf("./shbench run %s%s%s%s%s%s%s", s->ro->plan, seed, others, s->ro->kernels ? " -k " : "", quote,
 			    s->ro->kernels ? s->ro->kernels : "", quote);
+	free(others);
 	free(seed);
 	json_object_set_new(o, "reproduce", json_sprintf("%s --cell %s", command, c->id));
 	if (c->s->gate)
@@ -682,6 +694,7 @@ static json_t *session_inputs(struct session *s)
 {
 	char plan_hash[65], agent_hash[65] = "";
 	json_t *kernels = json_array(), *images = json_array(), *inputs;
+	char *others;
 
 	sha256_hex(s->plan->text, strlen(s->plan->text), plan_hash);
 	sha256_file(s->agent, agent_hash);
@@ -701,7 +714,9 @@ static json_t *session_inputs(struct session *s)
 	inputs = json_pack("{s:s,s:s,s:s,s:o,s:o,s:{s:s,s:s,s:s}}", "plan", s->plan->name, "plan_hash", plan_hash, "agent", agent_hash,
 			 "kernels", kernels, "images", images, "qemu", "version", s->qemu_version ? s->qemu_version : "",
 			 "accel", accel_name(s->accel.accel), "accel_why", s->accel.why ? s->accel.why : "");
-	json_object_set_new(inputs, "part", json_sprintf("%u/%u %s %llu", s->ro->shard, s->ro->shards, s->durations_hash, s->ro->seed));
+	others = override_text(s->ro);
+	json_object_set_new(inputs, "part", json_sprintf("%u/%u %s %llu%s", s->ro->shard, s->ro->shards, s->durations_hash, s->ro->seed, others));
+	free(others);
 	return inputs;
 }
 
@@ -920,6 +935,8 @@ static int session_open(struct session *s, const struct run_options *ro)
 		ret = plan_check(s->plan, s->describe);
 	if (!ret && ro->seed)
 		s->plan->seed = ro->seed;
+	if (!ret)
+		plan_override(s->plan, ro->cpus, ro->mount);
 	if (!ret)
 		ret = plan_expand(s->plan, ro->kernels, &s->cells, &s->nr_cells);
 	if (ret)

@@ -22,6 +22,8 @@ struct run_options {
 	enum vm_accel accel;
 	unsigned int jobs;	/* VMs at once; 0: one per core */
 	unsigned long long seed;	/* instead of the plan's; 0: the plan's */
+	unsigned int cpus;	/* instead of every section's; 0: the sections' */
+	const char *mount;	/* mount options instead of every section's, for all kernels; NULL: the sections' */
 	bool strict, all, force;
 	bool measure_only;	/* no comparison, no reports, no history */
 	const char *const *argv;	/* the command line, for the record; NULL-terminated */

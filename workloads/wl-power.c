@@ -314,15 +314,18 @@ static int check_disk(struct power *p, unsigned int nr, uint32_t promised)
 	if (err)
 		return err;
 	err = tree_mount(p->ctx, dev);
-	if (!err)
+	if (err) {
+		snprintf(why, sizeof(why), "cannot be mounted: %s", strerror(-err));
+	} else {
 		err = check_files(p, &pr, why);
-	pr_free(&pr);
-	if (err && err != -EUCLEAN)
-		return err;
-	if (umount(TREE_MNT) && !err) {
-		snprintf(why, sizeof(why), "umount: %s", strerror(errno));
-		err = -errno;
+		if (umount(TREE_MNT) && !err) {
+			snprintf(why, sizeof(why), "umount: %s", strerror(errno));
+			err = -errno;
+		}
 	}
+	pr_free(&pr);
+	if (err && !why[0])
+		snprintf(why, sizeof(why), "%s", strerror(-err));
 	wl_check(p->ctx, name, !err, "promised %" PRIu32 "%s%.400s", promised, err ? ": " : "", why);
 	return 0;
 }
