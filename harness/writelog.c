@@ -131,7 +131,7 @@ static size_t safe_end(const struct wlog *l, const struct wlog_cut *c)
 {
 	size_t i;
 
-	for (i = c->at; i > 0; i--)
+	for (i = c->at < l->n ? c->at : l->n; i > 0; i--)
 		if (l->v[i - 1].flush && i <= c->honest)
 			return i;
 	return 0;
