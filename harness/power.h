@@ -26,6 +26,7 @@ struct power_options {
 struct power_sum {
 	unsigned int boots, passed, failed;	/* passed, failed: disks */
 	unsigned long long promises, writes, bytes;
+	unsigned long long served;	/* pages that the first boots got from the shared cache, as far as they told */
 	bool infra;			/* something could not be carried out */
 };
 

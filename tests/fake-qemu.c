@@ -268,6 +268,7 @@ static void power_work(void)
 	hello();
 	rec("{\"t\":\"info\",\"k\":\"features\",\"v\":\"77\"}");
 	rec("{\"t\":\"info\",\"k\":\"dio\",\"v\":\"512\"}");
+	rec("{\"t\":\"info\",\"k\":\"shcache\",\"v\":\"pages 3;hit 40;miss 9;map 2;retry 0\"}");
 	for (uint64_t nr = 0; nr < 100000; nr++) {
 		uint64_t block[512] = { nr };
 		const struct power_mark mark = { POWER_MAGIC, seed, nr };

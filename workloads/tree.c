@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <limits.h>
 #include <linux/btrfs.h>
 #include <linux/fs.h>
@@ -656,6 +657,29 @@ void tree_drop_caches(void)
 			break;
 		before = after;
 	}
+}
+
+void tree_say_counters(struct wl_ctx *ctx)
+{
+	char text[2048];
+	glob_t g;
+	ssize_t n;
+	int fd;
+
+	if (glob("/sys/kernel/debug/shcache/*/stats", 0, NULL, &g))
+		return;
+	fd = open(g.gl_pathv[0], O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	if (n > 0) {
+		text[n] = '\0';
+		for (n--; n >= 0; n--)
+			if (text[n] == '\n')
+				text[n] = text[n + 1] ? ';' : '\0';
+		wl_info(ctx, "shcache", "%s", text);
+	}
+	if (fd >= 0)
+		close(fd);
+	globfree(&g);
 }
 
 int tree_destroy(struct tree *t)

@@ -32,6 +32,7 @@
 #include "tree-internal.h"
 
 #define MAX_CUTS	24u
+#define COUNT_EVERY	16u		/* promises between two reports of the kernel's counters */
 
 struct power {
 	struct wl_ctx *ctx;
@@ -120,7 +121,7 @@ static int work(struct power *p)
 	struct cx_op op;
 	pid_t reader;
 	char text[CX_TEXT];
-	uint32_t nr;
+	uint32_t nr, promises = 0;
 	int err = tree_create_empty(p->ctx, &t), fd;
 
 	if (!err)
@@ -147,6 +148,8 @@ static int work(struct power *p)
 			wl_check(p->ctx, "content", false, "seed %" PRIu64 " op %s: %s", p->seed, text, bad.what);
 		} else if (pr_is_promise(&op)) {
 			err = mark_write(p, &mark, nr);
+			if (!(++promises % COUNT_EVERY))
+				tree_say_counters(p->ctx);
 		}
 	}
 	if (reader > 0)

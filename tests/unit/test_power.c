@@ -90,7 +90,7 @@ static void test_promises_kept(void **state)
 	assert_int_equal(count("not ok"), 0);
 	says("# seed 5\n");
 	says("1..30\n# 6 cuts, ");
-	says("30 disks passed, 0 failed");
+	says("252 pages from the shared cache; 30 disks passed, 0 failed");
 	says("cut4 at write ");
 	/* Now and then the other kernel recovers. */
 	says("xfs, good, seed");
@@ -106,13 +106,13 @@ static void test_lie(void **state)
 	(void)state;
 	no_runs();
 	assert_int_equal(ft_bash("./shbench powercut -q -k good --seed 5 --rounds 1 --images 8 --promises 200 --lie\n"), 1);
-	assert_true(count("not ok") > 3);
+	assert_true(count("not ok") > 0);
 	/* As it was left it is whole. */
 	assert_int_equal(count("not ok 1 "), 0);
 	says("# promised ");
 	says("# reproduce: ./shbench powercut -k good --fs xfs --cpus 2 --seed ");
 	assert_true(files_in("*/kept/*.log") > 0);
-	assert_true(files_in("*/kept/*.img") > 3);
+	assert_true(files_in("*/kept/*.img") > 0);
 	assert_int_equal(files_in("*/tmp/*"), 0);
 }
 
