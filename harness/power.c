@@ -401,7 +401,8 @@ static void judge(struct round *r, unsigned int i, const struct vm_result *res)
 				 r->writes.n, c->c.keep, c->promised, r->checker->b.name);
 	else
 		what = xasprintf("cut0, all writes kept, promised %" PRIu64 ", recovered by %s", c->promised, r->checker->b.name);
-	if (why)
+	/* Of a disk that lies it is known why. */
+	if (why && !r->p->o.lie)
 		keep(r, i);
 	line(r, !why, what, why);
 	free(what);
@@ -481,7 +482,7 @@ int power_round(struct power *p, unsigned int k, unsigned long long seed, struct
 		ret = make_disks(&r);
 	if (!ret)
 		ret = recover(&r);
-	tidy(&r, ret < 0 || sum->failed > failed);
+	tidy(&r, ret < 0 || (sum->failed > failed && !p->o.lie));
 	if (ret < 0 && ret != -EINTR)
 		sum->infra = true;
 	return ret < 0 ? ret : 0;

@@ -331,9 +331,13 @@ char *run_cmdline(const struct kernel_build *k)
 	struct buf b = {};
 
 	buf_printf(&b, "%s", k->cmdline ? k->cmdline : "");
-	/* Under TCG the guest's clock jumps by many seconds while it is calibrated, which looks like a CPU that was stuck. */
+	/*
+	 * Under TCG on a busy host two CPUs that wait for each other in a loop (stop_machine(), when the clock source is chosen) get
+	 * nowhere for a minute. That is no lockup of the kernel's.
+	 */
 	if (strstr(k->name, "+debug"))
-		buf_printf(&b, "%swatchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=120", b.len ? " " : "");
+		buf_printf(&b, "%swatchdog_thresh=60 workqueue.watchdog_thresh=180 rcupdate.rcu_cpu_stall_timeout=180 "
+			   "sysctl.kernel.hung_task_timeout_secs=180", b.len ? " " : "");
 	return b.s;
 }
 
