@@ -354,15 +354,17 @@ static char *fsck(struct round *r, const struct cut *c)
 {
 	const char *argv[8] = {};
 	struct buf out = {};
-	struct run_opts ro = { .out = &out };
+	/* Where a user who is not root does not look. */
+	char *env = xasprintf("PATH=%s:/usr/sbin:/sbin", getenv("PATH") ? getenv("PATH") : "/usr/bin:/bin");
+	const char *envs[] = { env, NULL };
 	char *log = xasprintf("%s/tmp/fsck.log", r->p->dir), *text = NULL, *why = NULL;
+	struct run_opts ro = { .out = &out, .log = log, .env = envs };
 	unsigned int n = 0;
 	int ret;
 
 	for (; r->p->f->fsck[n]; n++)
 		argv[n] = r->p->f->fsck[n];
 	argv[n] = c->path;
-	ro.log = log;
 	unlink(log);
 	ret = run_cmd(argv, &ro);
 	if (read_file(log, &text, NULL))
@@ -378,6 +380,7 @@ static char *fsck(struct round *r, const struct cut *c)
 	buf_free(&out);
 	unlink(log);
 	free(log);
+	free(env);
 	return why;
 }
 
