@@ -16,11 +16,11 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "args.h"
 #include "bench.h"
 #include "image.h"
 #include "kernel.h"
@@ -595,16 +595,6 @@ static const struct argp_option options[] = {
 	{ 0 }
 };
 
-static unsigned long long number(struct argp_state *state, const char *arg, unsigned long long min, unsigned long long max)
-{
-	char *end;
-	unsigned long long v = strtoull(arg, &end, 10);
-
-	if (*arg < '0' || *arg > '9' || *end || v < min || v > max)
-		argp_error(state, "'%s' is not a number from %llu to %llu", arg, min, max);
-	return v;
-}
-
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct args *a = state->input;
@@ -617,27 +607,25 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		a->o.fs = arg;
 		return 0;
 	case OPT_SEED:
-		a->seed = number(state, arg, 1, UINT32_MAX);
+		a->seed = arg_number(state, arg, 1, UINT32_MAX);
 		return 0;
 	case OPT_ROUNDS:
-		a->rounds = number(state, arg, 1, 1000000);
+		a->rounds = arg_number(state, arg, 1, 1000000);
 		return 0;
 	case OPT_IMAGES:
-		a->o.images = number(state, arg, 0, MAX_IMAGES);
+		a->o.images = arg_number(state, arg, 0, MAX_IMAGES);
 		return 0;
 	case OPT_PROMISES:
-		a->o.promises = number(state, arg, 1, 100000);
+		a->o.promises = arg_number(state, arg, 1, 100000);
 		return 0;
 	case OPT_CPUS:
-		a->o.cpus = number(state, arg, 1, 64);
+		a->o.cpus = arg_number(state, arg, 1, 64);
 		return 0;
 	case OPT_MEM:
-		a->o.mem_mb = number(state, arg, 256, 1 << 20);
+		a->o.mem_mb = arg_number(state, arg, 256, 1 << 20);
 		return 0;
 	case OPT_ACCEL:
-		if (strcmp(arg, "kvm") && strcmp(arg, "tcg"))
-			argp_error(state, "--accel is '%s', must be kvm or tcg", arg);
-		a->o.accel = strcmp(arg, "kvm") ? ACCEL_TCG : ACCEL_KVM;
+		a->o.accel = arg_accel(state, arg);
 		return 0;
 	case OPT_LIE:
 		a->o.lie = true;
@@ -696,13 +684,12 @@ int cmd_powercut(int argc, char **argv)
 	struct args a = { .o = { .kernels = "base shcache-6.12/shcache", .fs = "xfs", .images = 6, .promises = 300, .cpus = 2, .mem_mb = 768 },
 			  .rounds = 2 };
 	struct run_dir rd = { .lock = -1 };
-	uint32_t fresh = 0;
 	struct power *p;
 	int ret;
 
 	argp_parse(&argp, argc, argv, 0, NULL, &a);
-	if (!a.seed && getrandom(&fresh, sizeof(fresh), 0) == sizeof(fresh))
-		a.seed = fresh % 1000000 + 1;
+	if (!a.seed)
+		a.seed = arg_fresh_seed();
 	ret = run_dir_create("powercut", &rd);
 	if (!ret)
 		ret = power_open(&a.o, rd.path, &p);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "args.h"
 #include "bench.h"
 #include "bisect.h"
 #include "doctor.h"
@@ -161,9 +162,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		a->run.durations = arg;
 		return 0;
 	case OPT_CPUS:
-		a->run.cpus = strtoul(arg, &end, 10);
-		if (!*arg || *end || a->run.cpus < 1 || a->run.cpus > 64)
-			argp_error(state, "--cpus is '%s', must be a number from 1 to 64", arg);
+		a->run.cpus = arg_number(state, arg, 1, 64);
 		return 0;
 	case OPT_MOUNT:
 		a->run.mount = arg;
@@ -178,9 +177,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		a->run.force = true;
 		return 0;
 	case OPT_ACCEL:
-		if (strcmp(arg, "kvm") && strcmp(arg, "tcg"))
-			argp_error(state, "--accel is '%s', must be kvm or tcg", arg);
-		a->run.accel = strcmp(arg, "kvm") ? ACCEL_TCG : ACCEL_KVM;
+		a->run.accel = arg_accel(state, arg);
 		return 0;
 	case OPT_METRIC:
 		a->metric = arg;

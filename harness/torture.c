@@ -4,8 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
+#include "args.h"
 #include "bench.h"
 #include "kernel.h"
 #include "plan.h"
@@ -403,17 +403,13 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 			argp_error(state, "--minutes is '%s', must be a number above 0", arg);
 		return 0;
 	case OPT_SEED:
-		o->seed = strtoull(arg, &end, 10);
-		if (*arg < '0' || *arg > '9' || *end || !o->seed || o->seed > UINT32_MAX)
-			argp_error(state, "--seed is '%s', must be a number from 1 to 4294967295", arg);
+		o->seed = arg_number(state, arg, 1, UINT32_MAX);
 		return 0;
 	case 'k':
 		o->kernels = arg;
 		return 0;
 	case OPT_ACCEL:
-		if (strcmp(arg, "kvm") && strcmp(arg, "tcg"))
-			argp_error(state, "--accel is '%s', must be kvm or tcg", arg);
-		o->accel = strcmp(arg, "kvm") ? ACCEL_TCG : ACCEL_KVM;
+		o->accel = arg_accel(state, arg);
 		return 0;
 	case ARGP_KEY_ARG:
 		argp_error(state, "'%s': no argument is wanted", arg);
@@ -458,13 +454,12 @@ int cmd_torture(int argc, char **argv)
 					  NULL, NULL };
 	struct torture_options o = { .minutes = 10, .argv = (const char *const *)argv };
 	struct torture t = { .o = &o, .rd = { .lock = -1 }, .results = json_array() };
-	uint32_t fresh = 0;
 	char *faults;
 	int ret;
 
 	argp_parse(&argp, argc, argv, 0, NULL, &o);
-	if (!o.seed && getrandom(&fresh, sizeof(fresh), 0) == sizeof(fresh))
-		o.seed = 1 + fresh % SEEDS;
+	if (!o.seed)
+		o.seed = arg_fresh_seed();
 	t.rnd = o.seed;
 	faults = xasprintf("%s/bench/faults.plan", top_dir());
 	if (!o.kernels)
