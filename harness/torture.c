@@ -40,12 +40,14 @@ struct group {
 	struct part *parts;
 	size_t nr_parts;
 	double spent;
+	uint64_t rnd;			/* its own: whose turn it is depends on the time */
 };
 
 struct torture_options {
 	const char *kernels;
 	unsigned long long seed;
 	double minutes;
+	unsigned int parts;		/* at most so many; 0: as many as the time allows */
 	enum vm_accel accel;
 	const char *const *argv;
 };
@@ -55,7 +57,6 @@ struct torture {
 	struct group g[MAX_GROUPS];
 	unsigned int nr_groups;
 	struct run_dir rd;
-	uint64_t rnd;
 	unsigned int nr, failed, skipped, infra;
 	struct buf tap;
 	json_t *results;
@@ -93,7 +94,7 @@ static int add_group(struct torture *t, const char *word)
 		return -EINVAL;
 	}
 	*g = (struct group){ .kernel = slash ? xstrndup(word, (size_t)(slash - word)) : xstrdup(word), .mount = xstrdup(slash ? slash + 1 : "") };
-	t->nr_groups++;
+	g->rnd = t->o->seed + (uint64_t)t->nr_groups++ * SEEDS;
 	g->plan = plan_of(g->kernel);
 	ret = plan_load(g->plan, &p);
 	if (ret)
@@ -135,7 +136,7 @@ static struct group *next_group(struct torture *t)
 	return g;
 }
 
-static struct part *next_part(struct torture *t, struct group *g)
+static struct part *next_part(struct group *g)
 {
 	size_t left = 0, n;
 
@@ -144,7 +145,7 @@ static struct part *next_part(struct torture *t, struct group *g)
 	for (size_t i = 0; i < g->nr_parts && !left; i++)
 		g->parts[i].done = false;
 	left = left ? left : g->nr_parts;
-	n = random64(&t->rnd) % left;
+	n = random64(&g->rnd) % left;
 	for (size_t i = 0; ; i++)
 		if (!g->parts[i].done && !n--) {
 			g->parts[i].done = true;
@@ -298,7 +299,7 @@ static int run_part(struct torture *t, struct group *g, struct part *p)
 	static int (*const run[])(struct torture *t, const struct group *g, const struct part *p, unsigned int seed, struct outcome *o) = {
 		[PART_PLAN] = run_plan_part, [PART_POWER] = run_power_part, [PART_LIE] = run_power_part,
 	};
-	unsigned int seed = 1 + random64(&t->rnd) % SEEDS;
+	unsigned int seed = 1 + random64(&g->rnd) % SEEDS;
 	struct outcome o = {};
 	double start = now_s();
 	int ret = run[p->kind](t, g, p, seed, &o);
@@ -327,7 +328,7 @@ static char *summary(const struct torture *t)
 	buf_printf(&b, "# Torture: %s\n\nSeed %llu, %.1f of %.1f minutes, %u parts: %u failed, %u skipped, %u could not be carried out.\n\n",
 		   t->failed ? "FAILED" : t->infra ? "incomplete" : t->nr ? "passed" : "nothing was run", t->o->seed, (now_s() - t->start) / 60,
 		   t->o->minutes, t->nr, t->failed, t->skipped, t->infra);
-	buf_printf(&b, "The same parts in the same order, as far as the time goes: `./shbench torture --minutes %g --seed %llu --kernels '%s'`.\n\n",
+	buf_printf(&b, "The same parts of each kernel in the same order, as far as the time goes: `./shbench torture --minutes %g --seed %llu --kernels '%s'`.\n\n",
 		   t->o->minutes, t->o->seed, t->o->kernels);
 	buf_str(&b, "| kernel | id | patches | minutes |\n|---|---|---|---|\n");
 	for (unsigned int i = 0; i < t->nr_groups; i++) {
@@ -381,10 +382,11 @@ static int report(const struct torture *t)
 
 /* --- the command --------------------------------------------------------------------------------------------------------- */
 
-enum { OPT_MINUTES = 256, OPT_SEED, OPT_ACCEL };
+enum { OPT_MINUTES = 256, OPT_PARTS, OPT_SEED, OPT_ACCEL };
 
 static const struct argp_option options[] = {
 	{ "minutes", OPT_MINUTES, "N", 0, "For so long; the last part is brought to its end (default: 10)", 0 },
+	{ "parts", OPT_PARTS, "N", 0, "At most so many parts (default: as many as the time allows)", 0 },
 	{ "seed", OPT_SEED, "N", 0, "Of everything (default: a new one, which is said)", 0 },
 	{ "kernels", 'k', "LIST", 0, "NAME or NAME/MOUNTOPTIONS (default: '" KERNELS "', and " INJECT " if there is a plan 'faults')", 0 },
 	{ "accel", OPT_ACCEL, "kvm|tcg", 0, "Do not probe, use this accelerator", 0 },
@@ -401,6 +403,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		o->minutes = strtod(arg, &end);
 		if (*arg < '0' || *arg > '9' || *end || o->minutes <= 0 || o->minutes > 100000)
 			argp_error(state, "--minutes is '%s', must be a number above 0", arg);
+		return 0;
+	case OPT_PARTS:
+		o->parts = arg_number(state, arg, 1, 1000000);
 		return 0;
 	case OPT_SEED:
 		o->seed = arg_number(state, arg, 1, UINT32_MAX);
@@ -436,10 +441,10 @@ static int carry_out(struct torture *t)
 	t->start = now_s();
 	until = t->start + t->o->minutes * 60;
 	printf("TAP version 13\n# seed %llu\n", t->o->seed);
-	while (ret != -EINTR && now_s() < until) {
+	while (ret != -EINTR && now_s() < until && (!t->o->parts || t->nr < t->o->parts)) {
 		struct group *g = next_group(t);
 
-		ret = run_part(t, g, next_part(t, g));
+		ret = run_part(t, g, next_part(g));
 		/* What there is so far, if the rest does not come to its end. */
 		if (report(t))
 			return EXIT_INFRA;
@@ -460,7 +465,6 @@ int cmd_torture(int argc, char **argv)
 	argp_parse(&argp, argc, argv, 0, NULL, &o);
 	if (!o.seed)
 		o.seed = arg_fresh_seed();
-	t.rnd = o.seed;
 	faults = xasprintf("%s/bench/faults.plan", top_dir());
 	if (!o.kernels)
 		o.kernels = file_exists(faults) ? KERNELS " " INJECT : KERNELS;
