@@ -84,13 +84,13 @@ static void test_promises_kept(void **state)
 {
 	(void)state;
 	no_runs();
-	if (ft_bash("./shbench powercut -q -k 'good other' --seed 5 --rounds 3 --images 4 --promises 40\n"))
+	if (ft_bash("./shbench powercut -q -k 'good other' --seed 5 --rounds 2 --images 4 --promises 40\n"))
 		fail_msg("%s", ft_said);
-	assert_int_equal(count("\nok "), 30);
+	assert_int_equal(count("\nok "), 20);
 	assert_int_equal(count("not ok"), 0);
 	says("# seed 5\n");
-	says("1..30\n# 6 cuts, ");
-	says("252 pages from the shared cache; 30 disks passed, 0 failed");
+	says("1..20\n# 4 cuts, ");
+	says("168 pages from the shared cache; 20 disks passed, 0 failed");
 	says("cut4 at write ");
 	/* Now and then the other kernel recovers. */
 	says("xfs, good, seed");
@@ -134,7 +134,7 @@ static void test_early(void **state)
 static void test_fsck(void **state)
 {
 	(void)state;
-	assert_int_equal(ft_bash("FAKE_FSCK=1 ./shbench powercut -q -k good --seed 5 --rounds 1 --images 2\n"), 1);
+	assert_int_equal(ft_bash("FAKE_FSCK=1 ./shbench powercut -q -k good --seed 5 --rounds 1 --images 2 --promises 20\n"), 1);
 	assert_int_equal(count("not ok"), 3);
 	says("# xfs_repair: status 1: ");
 	says("bad agf");
@@ -143,7 +143,7 @@ static void test_fsck(void **state)
 static void test_second_boot_fails(void **state)
 {
 	(void)state;
-	assert_int_equal(ft_bash("FAKE_POWER=panic ./shbench powercut -q -k good --seed 5 --rounds 1 --images 2\n"), 1);
+	assert_int_equal(ft_bash("FAKE_POWER=panic ./shbench powercut -q -k good --seed 5 --rounds 1 --images 2 --promises 20\n"), 1);
 	assert_int_equal(count("not ok"), 3);
 	says("# panic: Kernel panic - not syncing: log recovery");
 }
@@ -152,7 +152,7 @@ static void test_second_boot_fails(void **state)
 static void test_first_boot_fails(void **state)
 {
 	(void)state;
-	assert_int_equal(ft_bash("FAKE_QEMU=panic ./shbench powercut -q --accel tcg -k good --seed 5 --rounds 1 --images 2\n"), 1);
+	assert_int_equal(ft_bash("FAKE_QEMU=panic ./shbench powercut -q --accel tcg -k good --seed 5 --rounds 1 --images 2 --promises 20\n"), 1);
 	assert_int_equal(count("not ok"), 1);
 	says("before the cut\n# panic: ");
 }
@@ -224,12 +224,12 @@ static void test_torture(void **state)
 	says("# Torture: passed");
 	says("./shbench torture --minutes 10 --seed 3 --kernels 'good/opt'");
 	says("| good | one | ");
-	assert_int_equal(ft_bash("./shbench torture -k 'good/opt other' --parts 6 --seed 3\n"), 0);
+	assert_int_equal(ft_bash("./shbench torture -k 'good/opt other' --parts 4 --seed 3\n"), 0);
 	again = parts();
 	/* Another kernel in between changes nothing for this one. */
 	assert_true(same_parts(first, again) >= 2);
 	free(again);
-	assert_int_equal(ft_bash("./shbench torture -k 'good/opt' --parts 3 --seed 4\n"), 0);
+	assert_int_equal(ft_bash("./shbench torture -k 'good/opt' --parts 2 --seed 4\n"), 0);
 	again = parts();
 	assert_int_equal(same_parts(first, again), 0);
 	free(first);
@@ -242,7 +242,7 @@ static void test_torture_fails(void **state)
 	no_runs();
 	ft_write("bench/torture.plan", "[plan]\nkernels = good\n[one]\nworkload = clonex\n");
 	/* Every kernel gets its share of the time. */
-	assert_int_equal(ft_bash("FAKE_FSCK=1 ./shbench torture -k 'good bad' --parts 8 --seed 3\n"), 1);
+	assert_int_equal(ft_bash("FAKE_FSCK=1 ./shbench torture -k 'good bad' --parts 6 --seed 3\n"), 1);
 	says("not ok");
 	says("# invalid: check failed: content: old bytes\n# reproduce: ./shbench run torture --seed ");
 	says("-k bad --cell ");
