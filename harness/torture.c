@@ -37,6 +37,7 @@ struct part {
 /* A kernel with its parts. */
 struct group {
 	char *kernel, *mount, *plan;
+	struct kernel_build b;
 	struct part *parts;
 	size_t nr_parts;
 	double spent;
@@ -332,12 +333,10 @@ static char *summary(const struct torture *t)
 		   t->o->minutes, t->o->seed, t->o->kernels);
 	buf_str(&b, "| kernel | id | patches | minutes |\n|---|---|---|---|\n");
 	for (unsigned int i = 0; i < t->nr_groups; i++) {
-		struct kernel_build k = {};
-		bool known = !kernel_lookup(t->g[i].kernel, &k);
+		const struct group *g = &t->g[i];
 
-		buf_printf(&b, "| %s%s%s | %s | %.12s | %.1f |\n", t->g[i].kernel, *t->g[i].mount ? ", mounted with " : "", t->g[i].mount,
-			   known && k.id ? k.id : "?", known && k.series_hash && *k.series_hash ? k.series_hash : "none", t->g[i].spent / 60);
-		kernel_build_free(&k);
+		buf_printf(&b, "| %s%s%s | %s | %.12s | %.1f |\n", g->kernel, *g->mount ? ", mounted with " : "", g->mount, g->b.id,
+			   *g->b.series_hash ? g->b.series_hash : "none", g->spent / 60);
 	}
 	buf_str(&b, "\nOperations: of clonex, changes and looks; of power cuts, fsyncs that were promised. Checks: of power cuts, disks that were "
 		"recovered; else the guest's.\n\n"
@@ -429,12 +428,8 @@ static int carry_out(struct torture *t)
 	int ret = 0;
 
 	/* All kernels are there before the clock starts. */
-	for (unsigned int i = 0; i < t->nr_groups && !ret; i++) {
-		struct kernel_build k = {};
-
-		ret = kernel_get(t->g[i].kernel, &k);
-		kernel_build_free(&k);
-	}
+	for (unsigned int i = 0; i < t->nr_groups && !ret; i++)
+		ret = kernel_get(t->g[i].kernel, &t->g[i].b);
 	if (ret)
 		return ret == -EINVAL || ret == -ENOENT ? EXIT_USAGE : EXIT_INFRA;
 	opt.quiet = true;
@@ -480,6 +475,7 @@ int cmd_torture(int argc, char **argv)
 		for (size_t j = 0; j < g->nr_parts; j++)
 			free(g->parts[j].name);
 		free(g->parts);
+		kernel_build_free(&g->b);
 		free(g->kernel);
 		free(g->mount);
 		free(g->plan);
