@@ -90,6 +90,7 @@ J := -j$(shell nproc)
 PLAN ?= quick
 KERNEL ?= base
 RUN ?= last
+MIN ?= 30
 TOTALS := $(B)/totals
 
 .PHONY: help
@@ -101,6 +102,7 @@ help:
 	@echo 'make check-vm      boots only'
 	@echo 'make check-hazard  the hazard tests, on the patched kernel and its debug build'
 	@echo 'make canaries      the hazard tests on kernels with one rule of the series removed: each must be caught'
+	@echo 'make torture       all tests of the series in turn, with new seeds, on the measured and the debug kernel (MIN=30, SEED=n)'
 	@echo 'make patches-check the kernel series: applies, style, builds and warns of nothing after each patch, boots (ARGS=--boot ...)'
 	@echo 'make plots         draw the plots of a stored run again (RUN=last), without a VM'
 	@echo 'make doctor        what is there, what is missing, how long a run will take'
@@ -138,9 +140,13 @@ check-vm: deps
 	@tests/run.sh --sum $(TOTALS)
 
 .PHONY: vm-tests
+# A slice of torture: of one seed that is always the same, and of a fresh one, which the command line tells.
+SLICE := ./shbench torture -k shcache-6.12/shcache
+vm-tests: FRESH := $(shell shuf -i 2-1000000 -n 1)
 vm-tests: $(B)/tests-vm/test_smoke
 	@rm -rf $(B)/vm-results
-	@SHCACHE_RESULTS=$(B)/vm-results tests/run.sh --totals $(TOTALS) "./shbench test smoke" $(B)/tests-vm/test_smoke "./shbench test hazard" "./shbench test smoke-debug"
+	@SHCACHE_RESULTS=$(B)/vm-results tests/run.sh --totals $(TOTALS) "./shbench test smoke" $(B)/tests-vm/test_smoke \
+		"./shbench test hazard" "./shbench test smoke-debug" "$(SLICE) --minutes 1.5 --seed 1" "$(SLICE) --minutes 1.5 --seed $(FRESH)"
 
 # All tests are run even when some fail; the sum decides.
 .PHONY: check
@@ -150,6 +156,12 @@ check: deps
 	-@tests/run.sh --totals $(TOTALS) $(TESTS) $(SAN_TESTS) $(MODELS)
 	-@$(MAKE) --no-print-directory vm-tests
 	@tests/run.sh --sum $(TOTALS)
+
+# MIN minutes; exit code 1: something failed. The report is a run's summary.md.
+.PHONY: torture
+torture: deps
+	@$(MAKE) --no-print-directory $(J) all
+	./shbench torture --minutes $(MIN) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 # Not part of `check`: their kernels take long to build.
 .PHONY: check-hazard canaries

@@ -41,6 +41,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 /* --- statistics (stats.c): each says its method's source -------------------------------------------------------------- */
@@ -75,6 +76,8 @@ struct change_point {
  * by the caller.
  */
 size_t stat_change_points(const double *v, size_t n, size_t least, double alpha, struct change_point **out);
+/* Deterministic random numbers (splitmix64). */
+uint64_t random64(uint64_t *state);
 
 /* --- run documents (rundoc.c) ------------------------------------------------------------------------------------------ */
 

@@ -421,8 +421,7 @@ struct segmentation {
 	uint64_t seed;
 };
 
-/* splitmix64: the permutations are the same in every run. */
-static uint64_t next_random(uint64_t *state)
+uint64_t random64(uint64_t *state)
 {
 	uint64_t z = (*state += 0x9e3779b97f4a7c15u);
 
@@ -464,7 +463,7 @@ static double cusum_p(struct segmentation *s, double *rank, size_t n, double mos
 
 	for (size_t i = 1; i <= PERMUTATIONS; i++) {
 		for (size_t k = n - 1; k; k--) {
-			size_t j = next_random(&s->seed) % (k + 1);
+			size_t j = random64(&s->seed) % (k + 1);
 			double keep = rank[k];
 
 			rank[k] = rank[j];

@@ -187,6 +187,23 @@ static void free_kvs(struct kv *kv, unsigned int nr)
 	free(kv);
 }
 
+void plan_override(struct plan *p, unsigned int cpus, const char *mount)
+{
+	for (unsigned int i = 0; i < p->nr_sections; i++) {
+		struct section *s = &p->sections[i];
+
+		if (cpus)
+			s->cpus = cpus;
+		if (!mount)
+			continue;
+		free_kvs(s->mounts, s->nr_mounts);
+		s->mounts = NULL;
+		s->nr_mounts = 0;
+		free(s->mount);
+		s->mount = *mount ? xstrdup(mount) : NULL;
+	}
+}
+
 void plan_free(struct plan *p)
 {
 	if (!p)

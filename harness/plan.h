@@ -91,6 +91,9 @@ char **plan_names(void);
  */
 int plan_check(const struct plan *p, const json_t *describe);
 
+/* Other CPUs (0: as they are) and mount options (NULL: as they are) for all sections and kernels. */
+void plan_override(struct plan *p, unsigned int cpus, const char *mount);
+
 /*
  * All cells in the order in which they should run: sections in file order, within one the boots outermost, and the kernels in
  * alternating order, so that slow drift of the host hits all alike. kernels, if not NULL, replaces the plan's list.

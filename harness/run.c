@@ -235,9 +235,11 @@ static unsigned int cell_mem_mb(const struct cell *c)
 
 static char *cell_cmdline(const struct cell *c, const struct kernel *k)
 {
+	char *common = run_cmdline(&k->b);
 	struct buf b = {};
 
-	buf_printf(&b, "%s", k->b.cmdline ? k->b.cmdline : "");
+	buf_str(&b, common);
+	free(common);
 	if (on_brd(c))
 		buf_printf(&b, "%sbrd.rd_nr=1 brd.rd_size=%llu", b.len ? " " : "", (unsigned long long)(c->s->device_size >> 10));
 	/* Where mappings lie decides how many page tables there are; among boots that are timed it shall vary. */
@@ -248,12 +250,22 @@ static char *cell_cmdline(const struct cell *c, const struct kernel *k)
 	return b.s;
 }
 
+/* What the command line changes in all sections, as it says it; "" for nothing. */
+static char *override_text(const struct run_options *ro)
+{
+	char *cpus = ro->cpus ? xasprintf(" --cpus %u", ro->cpus) : xstrdup("");
+	char *s = xasprintf("%s%s%s", cpus, ro->mount ? " --mount " : "", ro->mount ? ro->mount : "");
+
+	free(cpus);
+	return s;
+}
+
 static json_t *cell_head(const struct session *s, const struct cell *c)
 {
 	const struct image *img = image_by_name(s, c->image);
 	const struct kernel *k = kernel_by_label(s, c->label);
 	json_t *params = json_object(), *o;
-	char *command, *place, *seed;
+	char *command, *place, *seed, *others;
 	const char *quote;
 
 	for (unsigned int i = 0; i < c->s->nr_params; i++)
@@ -267,8 +279,10 @@ static json_t *cell_head(const struct session *s, const struct cell *c)
 		      c->selfcheck, "peer", c->s->peer, "seed", (json_int_t)c->seed);
 	quote = s->ro->kernels && strchr(s->ro->kernels, ' ') ? "'" : "";
 	seed = s->ro->seed ? xasprintf(" --seed %llu", s->ro->seed) : xstrdup("");
-	command = xasprintf("./shbench run %s%s%s%s%s%s", s->ro->plan, seed, s->ro->kernels ? " -k " : "", quote,
+	others = override_text(s->ro);
+	command = xasprintf("./shbench run %s%s%s%s%s%s%s", s->ro->plan, seed, others, s->ro->kernels ? " -k " : "", quote,
 			    s->ro->kernels ? s->ro->kernels : "", quote);
+	free(others);
 	free(seed);
 	json_object_set_new(o, "reproduce", json_sprintf("%s --cell %s", command, c->id));
 	if (c->s->gate)
@@ -312,6 +326,21 @@ static void add_records(json_t *o, const json_t *records)
 	json_object_set_new(o, "infos", infos);
 }
 
+char *run_cmdline(const struct kernel_build *k)
+{
+	struct buf b = {};
+
+	buf_printf(&b, "%s", k->cmdline ? k->cmdline : "");
+	/*
+	 * Under TCG on a busy host two CPUs that wait for each other in a loop (stop_machine(), when the clock source is chosen) get
+	 * nowhere for a minute. That is no lockup of the kernel's.
+	 */
+	if (strstr(k->name, "+debug"))
+		buf_printf(&b, "%swatchdog_thresh=60 workqueue.watchdog_thresh=180 rcupdate.rcu_cpu_stall_timeout=180 "
+			   "sysctl.kernel.hung_task_timeout_secs=180", b.len ? " " : "");
+	return b.s;
+}
+
 /* How much longer things take on a host that others use: what is ready to run for each processor, at least 1, at most 8. */
 static double crowd(void)
 {
@@ -320,6 +349,11 @@ static double crowd(void)
 	if (getloadavg(load, 1) < 1)
 		return 1;
 	return fmin(fmax(load[0] / get_nprocs(), 1), 8);
+}
+
+double run_slowdown(enum vm_accel accel, const char *kernel)
+{
+	return (accel == ACCEL_TCG ? 1.0 : 0.5) * (strstr(kernel, "+debug") ? DEBUG_SLOWDOWN : 1) * crowd();
 }
 
 /* A child's whole life. Returns its exit status. */
@@ -332,8 +366,7 @@ static int boot_cell(struct session *s, size_t idx, int feed_fd)
 	char *tmp = xasprintf("%s/tmp", s->rd.path), *console = xasprintf("%s/consoles/%s.log", s->rd.path, c->id);
 	char *out = xasprintf("%s/cells/%s.json", s->rd.path, c->id), *job = job_text(c, img), *tools = tools_of(s, c);
 	char *cmdline = cell_cmdline(c, k);
-	double slow = (s->accel.accel == ACCEL_TCG || c->lane == LANE_ICOUNT ? 1.0 : 0.5) *
-		      (strstr(k->b.name, "+debug") ? DEBUG_SLOWDOWN : 1) * crowd();
+	double slow = run_slowdown(c->lane == LANE_ICOUNT ? ACCEL_TCG : s->accel.accel, k->b.name);
 	struct vm_disk disks[2] = {};
 	struct feed feed = { feed_fd, idx };
 	struct vm_config cfg = { .accel = c->lane == LANE_ICOUNT ? ACCEL_TCG : s->accel.accel, .lane = c->lane,
@@ -665,6 +698,7 @@ static json_t *session_inputs(struct session *s)
 {
 	char plan_hash[65], agent_hash[65] = "";
 	json_t *kernels = json_array(), *images = json_array(), *inputs;
+	char *others;
 
 	sha256_hex(s->plan->text, strlen(s->plan->text), plan_hash);
 	sha256_file(s->agent, agent_hash);
@@ -684,7 +718,9 @@ static json_t *session_inputs(struct session *s)
 	inputs = json_pack("{s:s,s:s,s:s,s:o,s:o,s:{s:s,s:s,s:s}}", "plan", s->plan->name, "plan_hash", plan_hash, "agent", agent_hash,
 			 "kernels", kernels, "images", images, "qemu", "version", s->qemu_version ? s->qemu_version : "",
 			 "accel", accel_name(s->accel.accel), "accel_why", s->accel.why ? s->accel.why : "");
-	json_object_set_new(inputs, "part", json_sprintf("%u/%u %s %llu", s->ro->shard, s->ro->shards, s->durations_hash, s->ro->seed));
+	others = override_text(s->ro);
+	json_object_set_new(inputs, "part", json_sprintf("%u/%u %s %llu%s", s->ro->shard, s->ro->shards, s->durations_hash, s->ro->seed, others));
+	free(others);
 	return inputs;
 }
 
@@ -903,6 +939,8 @@ static int session_open(struct session *s, const struct run_options *ro)
 		ret = plan_check(s->plan, s->describe);
 	if (!ret && ro->seed)
 		s->plan->seed = ro->seed;
+	if (!ret)
+		plan_override(s->plan, ro->cpus, ro->mount);
 	if (!ret)
 		ret = plan_expand(s->plan, ro->kernels, &s->cells, &s->nr_cells);
 	if (ret)

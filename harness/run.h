@@ -8,6 +8,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 
+#include "kernel.h"
 #include "vm.h"
 
 struct run_options {
@@ -21,6 +22,8 @@ struct run_options {
 	enum vm_accel accel;
 	unsigned int jobs;	/* VMs at once; 0: one per core */
 	unsigned long long seed;	/* instead of the plan's; 0: the plan's */
+	unsigned int cpus;	/* instead of every section's; 0: the sections' */
+	const char *mount;	/* mount options instead of every section's, for all kernels; NULL: the sections' */
 	bool strict, all, force;
 	bool measure_only;	/* no comparison, no reports, no history */
 	const char *const *argv;	/* the command line, for the record; NULL-terminated */
@@ -43,6 +46,11 @@ bool run_place_matches(const char *only, const char *place);
 json_t *agent_describe(void);
 /* Path of the guest agent that was built with this command. */
 char *agent_path(void);
+
+/* How much longer than planned a boot of this kernel may take, here and now. */
+double run_slowdown(enum vm_accel accel, const char *kernel);
+/* What every boot of this kernel gets on its command line. Malloced. */
+char *run_cmdline(const struct kernel_build *k);
 
 /* From a run document to its reports: terminal, summary.md, plots. Returns an exit code. */
 int report_run(const char *dir, json_t *doc, const struct run_options *ro);

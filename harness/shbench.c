@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "args.h"
 #include "bench.h"
 #include "bisect.h"
 #include "coverage.h"
@@ -17,8 +18,10 @@
 #include "history.h"
 #include "kernel.h"
 #include "plan.h"
+#include "power.h"
 #include "run.h"
 #include "shard.h"
+#include "torture.h"
 #include "store.h"
 #include "util.h"
 #include "xfstests.h"
@@ -37,7 +40,7 @@ struct args {
 	const char *what;	/* the positional arguments, for messages */
 };
 
-enum { OPT_CELL = 256, OPT_RESUME, OPT_STRICT, OPT_FORCE, OPT_ACCEL, OPT_FS, OPT_MODE, OPT_IMAGE, OPT_N, OPT_METRIC, OPT_ONLY, OPT_SHARD, OPT_DURATIONS, OPT_PLAN, OPT_SEED };
+enum { OPT_CELL = 256, OPT_RESUME, OPT_STRICT, OPT_FORCE, OPT_ACCEL, OPT_FS, OPT_MODE, OPT_IMAGE, OPT_N, OPT_METRIC, OPT_ONLY, OPT_SHARD, OPT_DURATIONS, OPT_PLAN, OPT_SEED, OPT_CPUS, OPT_MOUNT };
 
 static const struct argp_option common_options[] = {
 	{ "quiet", 'q', NULL, 0, "No progress, only results and errors", 0 },
@@ -51,6 +54,8 @@ static const struct argp_option run_argp_options[] = {
 	{ "cell", OPT_CELL, "ID", 0, "Only the cells whose id starts so", 0 },
 	{ "only", OPT_ONLY, "PLACE", 0, "Only SECTION[/LANE[/FS[/MODE[/IMAGE]]]], with all kernels", 0 },
 	{ "seed", OPT_SEED, "N", 0, "Another seed than the plan's, from 1", 0 },
+	{ "cpus", OPT_CPUS, "N", 0, "The guest's CPUs, in all sections", 0 },
+	{ "mount", OPT_MOUNT, "OPTIONS", 0, "Mount options in all sections, for all kernels", 0 },
 	{ "shard", OPT_SHARD, "I/N", 0, "Only part I of N; `shbench merge` joins the parts", 0 },
 	{ "durations", OPT_DURATIONS, "FILE", 0, "Known durations for an even split, the same file for all parts", 0 },
 	{ "resume", OPT_RESUME, "RUN", 0, "Go on with an interrupted run (id or 'last')", 0 },
@@ -157,6 +162,12 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case OPT_DURATIONS:
 		a->run.durations = arg;
 		return 0;
+	case OPT_CPUS:
+		a->run.cpus = arg_number(state, arg, 1, 64);
+		return 0;
+	case OPT_MOUNT:
+		a->run.mount = arg;
+		return 0;
 	case OPT_RESUME:
 		a->run.resume = arg;
 		return 0;
@@ -167,9 +178,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		a->run.force = true;
 		return 0;
 	case OPT_ACCEL:
-		if (strcmp(arg, "kvm") && strcmp(arg, "tcg"))
-			argp_error(state, "--accel is '%s', must be kvm or tcg", arg);
-		a->run.accel = strcmp(arg, "kvm") ? ACCEL_TCG : ACCEL_KVM;
+		a->run.accel = arg_accel(state, arg);
 		return 0;
 	case OPT_METRIC:
 		a->metric = arg;
@@ -636,6 +645,8 @@ static const struct command {
 	{ "list", "[PLAN]", "plans, kernels, workloads, or the cells of a plan", cmd_list },
 	{ "shell", "KERNEL", "interactive shell in a guest with the trees mounted", cmd_shell },
 	{ "xfstests", "--dir DIR", "the user's xfstests on several kernels: what fails that did not before", cmd_xfstests },
+	{ "powercut", "", "power cuts: what fsync has promised is there afterwards", cmd_powercut },
+	{ "torture", "", "all tests of the kernels, in turn and with new seeds, for some minutes", cmd_torture },
 	{ "doctor", "", "what is there, what is missing, what a run will take", cmd_doctor },
 };
 

@@ -35,6 +35,10 @@ struct vm_disk {
 	const char *serial;
 	bool readonly, raw_sparse;	/* raw_sparse: create as an empty sparse file of size bytes and remove afterwards */
 	unsigned long long size;
+	/*
+	 * An existing file that receives all writes and flushes in order (writelog.h), NULL: none. The disk can't discard then.
+	 */
+	const char *log;
 };
 
 struct vm_config {
@@ -50,6 +54,11 @@ struct vm_config {
 	const char *dir;		/* existing directory for console.log */
 	const char *console;		/* console file's path; NULL: dir/console.log */
 	bool interactive;		/* shell: console on the terminal, no records, no deadlines; "passed" if QEMU ended well */
+	/*
+	 * A power cut: QEMU is killed as soon as now_s() is beyond *cut_at, unless that is 0; record() may set it. The verdict of a boot that
+	 * came to its cut is "passed" if nothing was wrong until then. NULL: none.
+	 */
+	const double *cut_at;
 	/* Called for each well-formed record as it comes; may be NULL. */
 	void (*record)(const json_t *rec, void *arg);
 	void *arg;
@@ -63,6 +72,7 @@ struct vm_result {
 	char *cmdline;			/* the kernel's */
 	double boot_s, wall_s;		/* until "hello"; in total */
 	char *splat;			/* first splat's text (a few lines) or NULL */
+	bool cut;			/* ended by cut_at */
 };
 
 /*

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "args.h"
 #include "image.h"
 #include "kernel.h"
 #include "run.h"
@@ -488,16 +489,6 @@ static const struct argp_option options[] = {
 	{ 0 }
 };
 
-static unsigned long number(struct argp_state *state, const char *arg, unsigned long min, unsigned long max)
-{
-	char *end;
-	unsigned long v = strtoul(arg, &end, 10);
-
-	if (!*arg || *end || v < min || v > max)
-		argp_error(state, "'%s' is not a number from %lu to %lu", arg, min, max);
-	return v;
-}
-
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct opts *o = state->input;
@@ -532,24 +523,22 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		o->mkfs = arg;
 		return 0;
 	case OPT_LIMIT:
-		o->limit = number(state, arg, 10, 86400);
+		o->limit = arg_number(state, arg, 10, 86400);
 		return 0;
 	case OPT_MEM:
-		o->mem_mb = number(state, arg, 1024, 1 << 20);
+		o->mem_mb = arg_number(state, arg, 1024, 1 << 20);
 		return 0;
 	case OPT_CPUS:
-		o->cpus = number(state, arg, 1, 64);
+		o->cpus = arg_number(state, arg, 1, 64);
 		return 0;
 	case OPT_TEST:
-		o->test_mb = number(state, arg, 512, 1 << 24);
+		o->test_mb = arg_number(state, arg, 512, 1 << 24);
 		return 0;
 	case OPT_SCRATCH:
-		o->scratch_mb = number(state, arg, 512, 1 << 24);
+		o->scratch_mb = arg_number(state, arg, 512, 1 << 24);
 		return 0;
 	case OPT_ACCEL:
-		if (strcmp(arg, "kvm") && strcmp(arg, "tcg"))
-			argp_error(state, "--accel is '%s', must be kvm or tcg", arg);
-		o->accel = strcmp(arg, "kvm") ? ACCEL_TCG : ACCEL_KVM;
+		o->accel = arg_accel(state, arg);
 		return 0;
 	case OPT_FULL:
 		o->full = true;

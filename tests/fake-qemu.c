@@ -16,13 +16,17 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "power-mark.h"
 #include "record.h"
 
 static int console_fd = -1, record_fd = -1, qmp_fd = -1;
 static unsigned long seq;
 static const char *state = "running";
 static bool greeted;		/* the runner has answered the greeting */
-static const char *kernel_file;
+static const char *kernel_file, *initrd_file;
+static char disk_file[256], log_file[256];	/* of a disk with a log (blklogwrites) */
+static char cut_files[32][256];		/* disks cut0, cut1 ... */
+static unsigned int nr_cuts;
 static bool deaf;		/* to everything but SIGKILL */
 
 static void die(const char *what)
@@ -207,6 +211,110 @@ static void ok(void)
 	finish("pass", "");
 }
 
+/* --- power cuts ------------------------------------------------------------------------------------------------------------- */
+
+/* A number of the job, which stands in the initramfs as it is. */
+static unsigned long long job_number(const char *name, unsigned int nr)
+{
+	static char *text;
+	static size_t len;
+	char *p;
+
+	if (!text) {
+		FILE *f = fopen(initrd_file, "r");
+
+		if (!f || fseek(f, 0, SEEK_END))
+			die("-initrd");
+		len = (size_t)ftell(f);
+		text = malloc(len + 1);
+		rewind(f);
+		if (!text || fread(text, 1, len, f) != len)
+			die("-initrd");
+		text[len] = '\0';
+		fclose(f);
+	}
+	p = memmem(text, len, name, strlen(name));
+	if (!p)
+		die(name);
+	for (p += strlen(name); nr; nr--)
+		p = strchr(p, ',') + 1;
+	return strtoull(p, NULL, 10);
+}
+
+static void log_entry(int log, uint64_t off, const void *data, size_t size, uint64_t flags)
+{
+	uint64_t head[64] = { off / 512, size / 512, flags };
+
+	put(log, (const char *)head, sizeof(head));
+	put(log, data, size);
+}
+
+/*
+ * What the guest of a power cut does, on a "file system" of one block, which holds the number of the last promise. "early": it promises
+ * before it flushes.
+ */
+static void power_work(void)
+{
+	const uint64_t head[64] = { 0x6a736677736872ull, 1, 0, 512 };
+	bool early = !strcmp(getenv("FAKE_POWER") ? getenv("FAKE_POWER") : "", "early");
+	int log = open(log_file, O_WRONLY), disk = open(disk_file, O_RDWR);
+	unsigned long long seed = job_number("param seed ", 0);
+	off_t size = lseek(disk, 0, SEEK_END);
+	char text[128];
+
+	if (log < 0 || disk < 0)
+		die("disk");
+	put(log, (const char *)head, sizeof(head));
+	hello();
+	rec("{\"t\":\"info\",\"k\":\"features\",\"v\":\"77\"}");
+	rec("{\"t\":\"info\",\"k\":\"dio\",\"v\":\"512\"}");
+	rec("{\"t\":\"info\",\"k\":\"shcache\",\"v\":\"pages 3;hit 40;miss 9;map 2;retry 0\"}");
+	for (uint64_t nr = 0; nr < 100000; nr++) {
+		uint64_t block[512] = { nr };
+		const struct power_mark mark = { POWER_MAGIC, seed, nr };
+		char sector[512] = "";
+
+		memcpy(sector, &mark, sizeof(mark));
+		if (pwrite(disk, block, sizeof(block), 0) < 0)
+			die("pwrite");
+		log_entry(log, 0, block, sizeof(block), 0);
+		if (!early)
+			log_entry(log, 0, NULL, 0, 1);
+		log_entry(log, (uint64_t)size - POWER_MARK_BACK, sector, sizeof(sector), 0);
+		if (early)
+			log_entry(log, 0, NULL, 0, 1);
+		snprintf(text, sizeof(text), "{\"t\":\"progress\",\"done\":%llu,\"total\":100000,\"what\":\"promised\"}", (unsigned long long)nr);
+		rec(text);
+		serve(0.001);
+	}
+	finish("fail", "nobody cut the power");
+}
+
+static void power_check(void)
+{
+	const char *lost = getenv("FAKE_POWER");
+	char text[256];
+
+	hello();
+	if (lost && !strcmp(lost, "panic")) {
+		console("[    1.000000] Kernel panic - not syncing: log recovery\n");
+		serve(-1);
+	}
+	for (unsigned int i = 0; i < nr_cuts; i++) {
+		unsigned long long want = job_number("param promised ", i);
+		int fd = open(cut_files[i], O_RDWR);
+		uint64_t have = 0;
+
+		if (fd < 0 || pread(fd, &have, sizeof(have), 0) != sizeof(have))
+			die(cut_files[i]);
+		close(fd);
+		snprintf(text, sizeof(text), "{\"t\":\"check\",\"name\":\"cut%u\",\"ok\":%s,\"detail\":\"promised %llu, is %llu\"}", i,
+			 have >= want ? "true" : "false", want, (unsigned long long)have);
+		rec(text);
+	}
+	finish("pass", "");
+}
+
 /*
  * The "kernel" is a text: lines that begin with { are what the guest records, lines that begin with [ what its console shows. So kernels
  * can differ, and in exactly known numbers.
@@ -219,6 +327,10 @@ static void script(void)
 
 	if (!f)
 		die("-kernel");
+	if (*log_file)
+		power_work();
+	if (nr_cuts)
+		power_check();
 	hello();
 	while (getline(&line, &cap, f) > 0) {
 		if (*line == '[')
@@ -251,6 +363,14 @@ static void check(void)
 	rec("{\"t\":\"check\",\"name\":\"oracles-agree\",\"ok\":false,\"detail\":\"8192 != 1024\"}");
 	rec("{\"t\":\"check\",\"name\":\"other\",\"ok\":false,\"detail\":\"\"}");
 	finish("pass", "");
+}
+
+static void check_hang(void)
+{
+	work();
+	rec("{\"t\":\"check\",\"name\":\"oracles-agree\",\"ok\":false,\"detail\":\"8192 != 1024\"}");
+	rec("{\"t\":\"check\",\"name\":\"other\",\"ok\":false,\"detail\":\"\"}");
+	serve(-1);
 }
 
 static const char warning[] = "[    1.000000] ------------[ cut here ]------------\n"
@@ -579,6 +699,7 @@ static const struct {
 	{ "fail", fail, false },
 	{ "skip", skip, false },
 	{ "check", check, false },
+	{ "check-hang", check_hang, false },
 	{ "splat", splat, false },
 	{ "splat-fail", splat_fail, false },
 	{ "splat-hang", splat_hang, false },
@@ -631,6 +752,29 @@ static int open_chardev(const char *spec)
 	return fd;
 }
 
+/* The value of a key in an option's text, up to a comma. */
+static void value_of(const char *option, const char *key, char dst[256])
+{
+	const char *p = strstr(option, key);
+
+	if (p)
+		snprintf(dst, 256, "%.*s", (int)strcspn(p + strlen(key), ","), p + strlen(key));
+}
+
+static void look_at_disk(const char *option, const char *arg)
+{
+	static char last[256];
+
+	if (!strcmp(option, "-blockdev") && strstr(arg, "node-name=disk0-file"))
+		value_of(arg, ",filename=", disk_file);
+	if (!strcmp(option, "-blockdev") && strstr(arg, "node-name=disk0-log"))
+		value_of(arg, ",filename=", log_file);
+	if (!strcmp(option, "-drive"))
+		value_of(arg, ",file=", last);
+	if (!strcmp(option, "-device") && strstr(arg, ",serial=cut") && nr_cuts < 32)
+		memcpy(cut_files[nr_cuts++], last, sizeof(last));
+}
+
 int main(int argc, char **argv)
 {
 	const char *mode = getenv("FAKE_QEMU");
@@ -642,6 +786,9 @@ int main(int argc, char **argv)
 	for (int i = 1; i + 1 < argc; i++) {
 		if (!strcmp(argv[i], "-kernel"))
 			kernel_file = argv[i + 1];
+		if (!strcmp(argv[i], "-initrd"))
+			initrd_file = argv[i + 1];
+		look_at_disk(argv[i], argv[i + 1]);
 		if (strcmp(argv[i], "-chardev"))
 			continue;
 		if (!strncmp(argv[i + 1], "file,id=console,", 16))

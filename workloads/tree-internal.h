@@ -29,6 +29,8 @@ int tree_list(struct wl_ctx *ctx, const char *root, struct tree_list *l);
 void tree_list_free(struct tree_list *l);
 /* Path of the virtio disk with this serial ("/dev/vdb"). Returns 0 or -errno after wl_fail(). */
 int tree_disk(struct wl_ctx *ctx, const char *serial, char *path, size_t cap);
+/* Mounts a file system that there is, with the job's options, at TREE_MNT. Returns 0 or -errno after wl_fail(). */
+int tree_mount(struct wl_ctx *ctx, const char *dev);
 /* Makes the job's image below root, which is an empty directory. Returns 0 or -errno after wl_fail(). */
 int tree_fill(struct wl_ctx *ctx, const char *root);
 /*

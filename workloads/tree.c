@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <limits.h>
 #include <linux/btrfs.h>
 #include <linux/fs.h>
@@ -448,7 +449,7 @@ static unsigned long mount_flags(const char *opts, char *rest, size_t cap)
 	return flags & (MS_NOATIME | MS_RELATIME | MS_STRICTATIME) ? flags : flags | MS_NOATIME;
 }
 
-static int mount_fs(struct wl_ctx *ctx, const char *dev)
+int tree_mount(struct wl_ctx *ctx, const char *dev)
 {
 	char rest[512];
 	unsigned long flags = mount_flags(ctx->job.mount_opts, rest, sizeof(rest));
@@ -532,7 +533,7 @@ static int create(struct wl_ctx *ctx, bool golden, struct tree **out)
 	if (!err)
 		err = make_fs(ctx, dev);
 	if (!err)
-		err = mount_fs(ctx, dev);
+		err = tree_mount(ctx, dev);
 	if (!err && m->mode->overlay && (mkdir(TREE_MNT "/up", 0755) || mkdir(TREE_MNT "/work", 0755)))
 		err = wl_fail(ctx, -errno, "mkdir " TREE_MNT "/up: %s", strerror(errno));
 	if (!err)
@@ -656,6 +657,29 @@ void tree_drop_caches(void)
 			break;
 		before = after;
 	}
+}
+
+void tree_say_counters(struct wl_ctx *ctx)
+{
+	char text[2048];
+	glob_t g;
+	ssize_t n;
+	int fd;
+
+	if (glob("/sys/kernel/debug/shcache/*/stats", 0, NULL, &g))
+		return;
+	fd = open(g.gl_pathv[0], O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	if (n > 0) {
+		text[n] = '\0';
+		for (n--; n >= 0; n--)
+			if (text[n] == '\n')
+				text[n] = text[n + 1] ? ';' : '\0';
+		wl_info(ctx, "shcache", "%s", text);
+	}
+	if (fd >= 0)
+		close(fd);
+	globfree(&g);
 }
 
 int tree_destroy(struct tree *t)

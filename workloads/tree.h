@@ -68,6 +68,11 @@ void tree_drop_caches(void);
 int tree_make_file(const char *path, uint64_t bytes, uint64_t seed);
 /* FICLONE src to a new file dst. */
 int tree_reflink(const char *src, const char *dst);
+/*
+ * Whether anything was shared at all: the kernel's counters since the file system was mounted the last time, as info "shcache",
+ * if it has any.
+ */
+void tree_say_counters(struct wl_ctx *ctx);
 /* Unmounts everything; frees. Checks that unmount works (a leaked reference shows here). */
 int tree_destroy(struct tree *t);
 

@@ -92,30 +92,6 @@ static void end_delays(pid_t pid)
 	globfree(&g);
 }
 
-/* Whether anything was shared at all: the kernel's counters since the file system was mounted the last time, if it has any. */
-static void say_counters(struct wl_ctx *ctx)
-{
-	char text[2048];
-	glob_t g;
-	ssize_t n;
-	int fd;
-
-	if (glob("/sys/kernel/debug/shcache/*/stats", 0, NULL, &g))
-		return;
-	fd = open(g.gl_pathv[0], O_RDONLY | O_CLOEXEC);
-	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-	if (n > 0) {
-		text[n] = '\0';
-		for (n--; n >= 0; n--)
-			if (text[n] == '\n')
-				text[n] = text[n + 1] ? ';' : '\0';
-		wl_info(ctx, "shcache", "%s", text);
-	}
-	if (fd >= 0)
-		close(fd);
-	globfree(&g);
-}
-
 static int run(struct wl_ctx *ctx)
 {
 	struct cx_config c = {
@@ -152,7 +128,7 @@ static int run(struct wl_ctx *ctx)
 	delays = start_delays(ctx, wl_str(ctx, "delay"));
 	err = c.procs ? cx_concurrent(&c, &s) : cx_sequential(&c, &s);
 	end_delays(delays);
-	say_counters(ctx);
+	tree_say_counters(ctx);
 	if (err && err != -EUCLEAN)
 		return wl_fail(ctx, err, "clonex: %s", s.why[0] ? s.why : strerror(-err));
 	if (!c.procs)

@@ -169,6 +169,38 @@ static void test_expand(void **state)
 	plan_free(p);
 }
 
+static void test_override(void **state)
+{
+	static const char text[] = HEAD "[a]\nworkload = x\nmount = dax\nmount.base = sync\n[b]\nworkload = x\ncpus = 4\n";
+	struct plan *p;
+	struct cell *before, *after;
+	size_t nr, n;
+
+	(void)state;
+	assert_int_equal(load(text, &p), 0);
+	assert_int_equal(plan_expand(p, NULL, &before, &nr), 0);
+	plan_override(p, 0, NULL);
+	assert_int_equal(p->sections[1].cpus, 4);
+	assert_string_equal(p->sections[0].mount, "dax");
+	assert_int_equal(p->sections[0].nr_mounts, 1);
+	plan_override(p, 1, "shcache");
+	for (unsigned int i = 0; i < 2; i++) {
+		assert_int_equal(p->sections[i].cpus, 1);
+		assert_string_equal(p->sections[i].mount, "shcache");
+		assert_int_equal(p->sections[i].nr_mounts, 0);
+	}
+	/* Another boot has another name. */
+	assert_int_equal(plan_expand(p, NULL, &after, &n), 0);
+	assert_int_equal(n, nr);
+	for (size_t i = 0; i < nr; i++)
+		assert_string_not_equal(before[i].id, after[i].id);
+	cells_free(before, nr);
+	cells_free(after, nr);
+	plan_override(p, 0, "");
+	assert_null(p->sections[0].mount);
+	plan_free(p);
+}
+
 /* Whatever stands in bench/ must load. */
 static void test_shipped(void **state)
 {
@@ -203,7 +235,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sizes),  cmocka_unit_test(test_mistakes), cmocka_unit_test(test_check),
-		cmocka_unit_test(test_expand), cmocka_unit_test(test_shipped),
+		cmocka_unit_test(test_expand), cmocka_unit_test(test_override), cmocka_unit_test(test_shipped),
 	};
 
 	return cmocka_run_group_tests_name("plan", tests, NULL, clean);

@@ -415,6 +415,70 @@ static void test_runner_killed(void **arg)
 	assert_nothing_left();
 }
 
+/* Power cuts: at a record, soon after it. What was wrong before it counts. */
+static double cut_at;
+
+static void cut_now(const json_t *rec, void *arg)
+{
+	(void)rec;
+	(void)arg;
+	if (cut_at <= 0)
+		cut_at = now_s() + 0.01;
+}
+
+static void test_cut(void **arg)
+{
+	static const struct {
+		const char *mode;
+		enum vm_verdict verdict;
+		const char *why;
+		bool cut;
+	} cases[] = {
+		{ "busy",	VM_PASSED,	"power cut", true },
+		{ "hang-deaf",	VM_PASSED,	"power cut", true },
+		{ "check-hang",	VM_INVALID,	"oracles-agree: 8192 != 1024; power cut (and 1 more)", true },
+		{ "splat-hang",	VM_SPLAT,	"WARNING:at_mm/filemap.c", true },
+		/* Nothing was cut: it ended before. */
+		{ "exit1",	VM_INFRA,	"status 1", false },
+		{ "panic",	VM_PANIC,	"Fatal exception", false },
+	};
+
+	(void)arg;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct vm_config cfg = config();
+		struct vm_result res;
+
+		cut_at = 0;
+		cfg.cut_at = &cut_at;
+		cfg.record = cases[i].cut ? cut_now : NULL;
+		assert_int_equal(boot(&cfg, cases[i].mode, &res), 0);
+		if (res.verdict != cases[i].verdict || !strstr(res.why, cases[i].why) || res.cut != cases[i].cut)
+			fail_msg("%s: %s: %s", cases[i].mode, vm_verdict_name(res.verdict), res.why);
+		vm_result_free(&res);
+	}
+}
+
+/* A disk with a log: flushes are kept, and what the log can't hold is switched off. */
+static void test_logged_disk(void **arg)
+{
+	struct vm_disk disk = { .path = scratch, .serial = "scratch", .log = "/tmp/a,b" };
+	struct vm_config cfg = config();
+	struct vm_result res;
+	char *argv;
+
+	(void)arg;
+	cfg.disks = &disk;
+	cfg.nr_disks = 1;
+	boot(&cfg, "ok", &res);
+	argv = json_dumps(res.argv, 0);
+	assert_non_null(strstr(argv, "driver=blklogwrites,node-name=disk0,file=disk0-file,log=disk0-log"));
+	assert_non_null(strstr(argv, "filename=/tmp/a,,b,"));
+	assert_non_null(strstr(argv, "drive=disk0,serial=scratch,discard=off,write-zeroes=off,request-merging=off"));
+	assert_null(strstr(argv, "cache=unsafe"));
+	free(argv);
+	vm_result_free(&res);
+}
+
 static void test_verdict_names(void **arg)
 {
 	(void)arg;
@@ -573,6 +637,8 @@ int main(void)
 		cmocka_unit_test(test_stale_console),
 		cmocka_unit_test(test_interrupted),
 		cmocka_unit_test(test_runner_killed),
+		cmocka_unit_test(test_cut),
+		cmocka_unit_test(test_logged_disk),
 		cmocka_unit_test(test_verdict_names),
 		cmocka_unit_test(test_version),
 		cmocka_unit_test(test_interactive),
