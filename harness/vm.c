@@ -144,7 +144,7 @@ static const struct flavour {
 	const char *accel, *cpu, *cmdline;
 } flavours[] = {
 	{ "kvm", "host", "" },
-	{ "tcg,thread=multi", "max,la57=off,erms=off,smap=off,smep=off,pku=off,mpx=off", " tsc=reliable no_timer_check watchdog_thresh=30" },
+	{ "tcg,thread=multi", "max,la57=off,erms=off,smap=off,smep=off,pku=off,mpx=off", " tsc=reliable no_timer_check" },
 	{ "tcg,thread=single", "qemu64", " nokaslr norandmaps random.trust_cpu=off clocksource=tsc tsc=reliable" },
 };
 
