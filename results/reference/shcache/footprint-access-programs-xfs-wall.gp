@@ -26,7 +26,7 @@ kind[4] = 1
 valuescale = 1
 xmin = 1
 xmax = 200
-ymin = 23.4921875
+ymin = 23.9453125
 ymax = 2122.382812
 ticks = 3
 array tick[3]

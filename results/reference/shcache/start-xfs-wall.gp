@@ -32,8 +32,8 @@ kind[6] = 1
 valuescale = 1
 xmin = 1
 xmax = 3
-ymin = 0.093058922
-ymax = 2.056488756
+ymin = 0.123211007
+ymax = 1.86997561
 ticks = 0
 array group[3]
 group[1] = "python3"
