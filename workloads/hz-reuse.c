@@ -292,26 +292,32 @@ static void overwrite_in_window(const struct way *way, bool beside)
 	struct window w = { .f = &a, .way = way };
 	unsigned int i, at;
 	uint64_t end, v, old;
+	int fd;
 
 	hz_create(&a, "a", 1, BLOCKS);
 	hz_map(&a);
 	for (i = 0; i < BLOCKS; i += 2) {
 		pid_t pid;
 
+		if (beside)
+			hz_cold();
 		hz_clone(&b, &a, "b");
 		HZ_DO(posix_fadvise(a.fd, 0, 0, POSIX_FADV_DONTNEED));
-		/* Now it is known as shared, for a while. */
-		HZ_DO(pread(a.fd, &v, sizeof(v), (off_t)i * HZ_PAGE));
+		/* Now it is known as shared, for a while; beside, by a page far away, and that alone. */
+		at = beside ? (i + BLOCKS / 2) % BLOCKS : i;
+		fd = HZ_DO(open(a.path, O_RDONLY | O_CLOEXEC));
+		if (beside)
+			HZ_DO(posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM));
+		HZ_DO(pread(fd, &v, sizeof(v), (off_t)at * HZ_PAGE));
+		close(fd);
 		HZ_DO(ftruncate(b.fd, 0));
 		at = beside ? i ^ 4 : i;
 		memcpy(&old, a.want + at * HZ_PAGE, sizeof(old));
 		w.block = i;
 		hz_want_block(&a, i, 1, i, 2);
 		hz_put(delay, "30");
-		if (beside) {
-			hz_cold();
+		if (beside)
 			hz_put(before, "20");
-		}
 		pid = hz_fork(write_window, &w);
 		for (end = hz_ms() + 40; hz_ms() < end;) {
 			if (i & 2)
