@@ -626,18 +626,48 @@ void hz_aio_write(int fd, const void *buf, size_t len, uint64_t off)
 
 /* --- another file system ------------------------------------------------------------------------------------------------- */
 
-int hz_extra_fs(const char *dir, const char *mkfs, const char *mount_opts, char dev[32])
+void hz_image(const char *image)
 {
-	char opts[128], *save, *word;
-	const char *argv[24];
-	unsigned int n = 0;
+	int fd = HZ_DO(open(image, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+
+	HZ_DO(ftruncate(fd, (off_t)EXTRA_MB << 20));
+	close(fd);
+}
+
+void hz_loop(const char *image, char dev[32])
+{
 	int ctl, nr, img, loop;
 
 	ctl = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
 	if (ctl < 0)
 		hz_skip("no loop devices: %m");
-	img = HZ_DO(open(EXTRA_IMAGE, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-	HZ_DO(ftruncate(img, (off_t)EXTRA_MB << 20));
+	nr = HZ_DO(ioctl(ctl, LOOP_CTL_GET_FREE));
+	close(ctl);
+	snprintf(dev, 32, "/dev/loop%d", nr);
+	img = HZ_DO(open(image, O_RDWR | O_CLOEXEC));
+	loop = HZ_DO(open(dev, O_RDWR | O_CLOEXEC));
+	HZ_DO(ioctl(loop, LOOP_SET_FD, img));
+	close(img);
+	/* Nobody may have a device open for writing that is to be mounted. */
+	close(loop);
+}
+
+void hz_loop_end(const char *image, const char *dev)
+{
+	int loop = HZ_DO(open(dev, O_RDWR | O_CLOEXEC));
+
+	HZ_DO(ioctl(loop, LOOP_CLR_FD));
+	close(loop);
+	HZ_DO(unlink(image));
+}
+
+int hz_extra_fs(const char *dir, const char *mkfs, const char *mount_opts, char dev[32])
+{
+	char opts[128], *save, *word;
+	const char *argv[24];
+	unsigned int n = 0;
+
+	hz_image(EXTRA_IMAGE);
 	argv[n++] = hz.xfs ? "mkfs.xfs" : "mkfs.btrfs";
 	argv[n++] = "-q";
 	argv[n++] = "-f";
@@ -648,26 +678,14 @@ int hz_extra_fs(const char *dir, const char *mkfs, const char *mount_opts, char 
 	argv[n] = NULL;
 	if (agent_run(hz.ctx, argv))
 		hz_fail("%s %s failed", argv[0], mkfs);
-	nr = HZ_DO(ioctl(ctl, LOOP_CTL_GET_FREE));
-	close(ctl);
-	snprintf(dev, 32, "/dev/loop%d", nr);
-	loop = HZ_DO(open(dev, O_RDWR | O_CLOEXEC));
-	HZ_DO(ioctl(loop, LOOP_SET_FD, img));
-	close(img);
-	/* Nobody may have a device open for writing that is to be mounted. */
-	close(loop);
+	hz_loop(EXTRA_IMAGE, dev);
 	mkdir(dir, 0755);
 	return mount(dev, dir, hz.xfs ? "xfs" : "btrfs", MS_NOATIME, mount_opts) ? -errno : 0;
 }
 
 void hz_extra_fs_end(const char *dir, const char *dev)
 {
-	int loop;
-
 	if (dir && umount(dir))
 		hz_fail("umount %s: %m", dir);
-	loop = HZ_DO(open(dev, O_RDWR | O_CLOEXEC));
-	HZ_DO(ioctl(loop, LOOP_CLR_FD));
-	close(loop);
-	HZ_DO(unlink(EXTRA_IMAGE));
+	hz_loop_end(EXTRA_IMAGE, dev);
 }

@@ -156,7 +156,7 @@ static void remount(const void *arg)
 	reopen_trio(&t, O_RDONLY);
 	HZ_DO(mount(NULL, DIR, NULL, MS_REMOUNT | MS_RDONLY | MS_NOATIME, opts()));
 	check_trio(&t, HZ_CACHED, "read-only");
-	if (hz.sharing && !hz_has_text("/proc/mounts", " " DIR " xfs ro"))
+	if (hz.sharing && !hz_has_text("/proc/mounts", hz.xfs ? " " DIR " xfs ro" : " " DIR " btrfs ro"))
 		hz_fail("/proc/mounts does not show the remount");
 	HZ_DO(mount(NULL, DIR, NULL, MS_REMOUNT | MS_NOATIME, opts()));
 	reopen_trio(&t, O_RDWR);
@@ -178,7 +178,7 @@ static void remount_refused(const void *arg)
 	char dev[32];
 
 	(void)arg;
-	if (hz_extra_fs(DIR, "-m reflink=1", "", dev))
+	if (hz_extra_fs(DIR, hz.xfs ? "-m reflink=1" : "", "", dev))
 		hz_fail("mount: %m");
 	if (!mount(NULL, DIR, NULL, MS_REMOUNT | MS_NOATIME, "shcache"))
 		hz_fail("remount with shcache was accepted");
@@ -365,13 +365,13 @@ const struct hz_test hz_fs_tests[] = {
 	{ "fs-freeze", "reads of a frozen file system, a store that waits", .fn = freeze },
 	{ "fs-shutdown", "a shutdown, unmount, recovery", .needs = HZ_XFS, .fn = shutdown_fs },
 	{ "fs-remount", "read-only and back", .fn = remount },
-	{ "fs-remount-refused", "sharing cannot be switched on by a remount", .needs = HZ_XFS | HZ_SHARING, .fn = remount_refused },
+	{ "fs-remount-refused", "sharing cannot be switched on by a remount", .needs = HZ_SHARING, .fn = remount_refused },
 	{ "fs-refused-1k", "blocks smaller than a page are refused, with a message", .needs = HZ_XFS | HZ_SHARING, .fn = mount_refused,
 	  .arg = "-b size=1024" },
 	{ "fs-refused-reflink", "a file system without reflink is refused, with a message", .needs = HZ_XFS | HZ_SHARING, .fn = mount_refused,
 	  .arg = "-m reflink=0" },
 	{ "fs-unmount", "unmount leaves nothing behind", .fn = unmount_leaves_nothing },
-	{ "fs-counters", "the counters go up, and down to nothing", .needs = HZ_XFS | HZ_SHARING, .fn = counters },
+	{ "fs-counters", "the counters go up, and down to nothing", .needs = HZ_SHARING, .fn = counters },
 	{ "fs-evict", "inodes dropped and read again", .fn = evict },
 	{ NULL, NULL, 0, NULL, NULL }
 };

@@ -763,6 +763,84 @@ static void many_lives(const void *arg)
 	wl_info(hz.ctx, "race-lives", "%u lives, %u looks", life, l->looks);
 }
 
+/* --- appending to the last page ------------------------------------------------------------------------------------------ */
+
+#define APPEND_AT	100u	/* the first word of the page that is not in the clone */
+#define APPENDS		60u
+
+struct append {
+	unsigned int round, stop, looks;
+};
+
+static void append_reader(void *p)
+{
+	struct append *a = p;
+	uint64_t v[HZ_WORDS];
+	char path[160], name[16], text[64];
+
+	while (!__atomic_load_n(&a->stop, __ATOMIC_RELAXED)) {
+		unsigned int i, k;
+		ssize_t n;
+		int fd;
+
+		snprintf(name, sizeof(name), "r%u", __atomic_load_n(&a->round, __ATOMIC_RELAXED));
+		hz_path(path, sizeof(path), name);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			continue;
+		for (k = 0; k < 30; k++) {
+			n = HZ_DO(pread(fd, v, sizeof(v), HZ_PAGE));
+			for (i = APPEND_AT; i < (size_t)n / 8; i++)
+				if (v[i] != hz_word(7, i, 1))
+					hz_fail("word %u, which has been appended, is %s", i, hz_word_text(v[i], text, sizeof(text)));
+			__atomic_add_fetch(&a->looks, 1, __ATOMIC_RELAXED);
+		}
+		close(fd);
+	}
+}
+
+/* Whoever sees the new size sees what has been appended, and not what a shared block has behind the old end. */
+static void appended(const void *arg)
+{
+	struct append *a = hz_shared_memory(sizeof(*a));
+	struct hz_file golden, f, old = {};
+	uint64_t end, size = HZ_PAGE + APPEND_AT * 8, word;
+	unsigned int i, round;
+	char name[16];
+	pid_t pids[3];
+
+	(void)arg;
+	hz_create(&golden, "golden", 1, 2);
+	HZ_DO(ftruncate(golden.fd, (off_t)size));
+	hz_want_size(&golden, size);
+	HZ_DO(fsync(golden.fd));
+	hz_clone(&old, &golden, "r0");
+	hz_cold();
+	for (i = 0; i < 3; i++)
+		pids[i] = hz_fork(append_reader, a);
+	end = hz_ms() + hz.seconds * 1000;
+	for (round = 1; (hz_ms() < end || round < ENOUGH) && *hz.verdict == HZ_OPEN; round++) {
+		snprintf(name, sizeof(name), "r%u", round);
+		hz_clone(&f, &golden, name);
+		hz_map(&f);
+		hz_touch(&f);
+		hz_cache(&f);
+		__atomic_store_n(&a->round, round, __ATOMIC_RELAXED);
+		hz_unlink(&old);
+		for (i = 0; i < APPENDS; i++) {
+			word = hz_word(7, APPEND_AT + i, 1);
+			if (pwrite(f.fd, &word, 8, (off_t)size + i * 8) != 8)
+				hz_fail("append: %m");
+		}
+		hz_unmap(&f);
+		old = f;
+	}
+	__atomic_store_n(&a->stop, 1, __ATOMIC_RELAXED);
+	for (i = 0; i < 3; i++)
+		hz_join(pids[i]);
+	wl_info(hz.ctx, "race-append", "%u rounds, %u looks", round, a->looks);
+}
+
 #define RACE_OF(bits, n, how, shows, ...)				\
 	.needs = (bits), .fn = run_race,				\
 	.arg = &(const struct race){ .name = n, .step = how, .state = shows, ##__VA_ARGS__ }
@@ -796,6 +874,7 @@ const struct hz_test hz_race_tests[] = {
 	{ "race-punch", "readers against punch hole and clone", RACE("race-punch", step_punch, punch_state) },
 	{ "race-zero", "readers against zero range and clone", RACE("race-zero", step_zero, punch_state) },
 	{ "race-unshare", "readers against unshare and clone", RACE_XFS("race-unshare", step_unshare, same_state, .heavy = true) },
+	{ "race-append", "readers against appending to a shared last page", .fn = appended },
 	{ "race-lives", "files deleted and blocks given away under readers", .fn = many_lives },
 	{ NULL, NULL, 0, NULL, NULL }
 };

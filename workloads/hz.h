@@ -29,6 +29,7 @@
 /* needs */
 #define HZ_SHARING	(1u << 0)	/* asserts sharing: only with the mount option */
 #define HZ_XFS		(1u << 1)	/* uses something that only XFS has */
+#define HZ_BTRFS	(1u << 2)	/* likewise */
 
 struct hz_test {
 	const char *name;	/* SUBJECT-WHAT */
@@ -40,7 +41,7 @@ struct hz_test {
 
 /* Ends with a NULL name. */
 extern const struct hz_test hz_share_tests[], hz_cow_tests[], hz_reuse_tests[], hz_race_tests[], hz_mm_tests[], hz_fs_tests[],
-	hz_large_tests[], hz_fault_tests[], hz_alloc_tests[], hz_press_tests[];
+	hz_large_tests[], hz_fault_tests[], hz_alloc_tests[], hz_press_tests[], hz_btrfs_tests[];
 
 /* Of the running test. */
 struct hz_state {
@@ -175,5 +176,9 @@ void hz_aio_write(int fd, const void *buf, size_t len, uint64_t off);
  */
 int hz_extra_fs(const char *dir, const char *mkfs, const char *mount_opts, char dev[32]);
 void hz_extra_fs_end(const char *dir, const char *dev);
+/* Its parts: an empty image of the same size on tmpfs; a loop device for it, and its end and that of the image. */
+void hz_image(const char *image);
+void hz_loop(const char *image, char dev[32]);
+void hz_loop_end(const char *image, const char *dev);
 
 #endif

@@ -32,7 +32,7 @@
 
 static const struct hz_test *const tables[] = {
 	hz_share_tests, hz_cow_tests, hz_reuse_tests, hz_race_tests, hz_mm_tests, hz_fs_tests, hz_large_tests,
-	hz_fault_tests, hz_alloc_tests, hz_press_tests,
+	hz_fault_tests, hz_alloc_tests, hz_press_tests, hz_btrfs_tests,
 };
 
 struct totals {
@@ -141,7 +141,7 @@ static int run_one(struct wl_ctx *ctx, const struct hz_test *t, const char *name
 	bool ended;
 	pid_t pid;
 
-	if (((t->needs & HZ_SHARING) && !hz.sharing) || ((t->needs & HZ_XFS) && !hz.xfs)) {
+	if (((t->needs & HZ_SHARING) && !hz.sharing) || ((t->needs & HZ_XFS) && !hz.xfs) || ((t->needs & HZ_BTRFS) && hz.xfs)) {
 		n->skipped++;
 		return 0;
 	}
@@ -279,7 +279,7 @@ out:
 }
 
 static const struct wl_param params[] = {
-	{ "test", "all", "names or subjects (share, cow, reuse, race, mm, fs, large, fault, alloc, press), comma separated, or all" },
+	{ "test", "all", "names or subjects (share, cow, reuse, race, mm, fs, large, fault, alloc, press, btrfs), comma separated, or all" },
 	{ "skip", "none", "names or subjects to leave out" },
 	{ "seconds", "2", "how long each race is kept up, s" },
 	{ "delay", "0", "ms; not 0: in the end the races again, each once with each delay that the kernel can inject" },

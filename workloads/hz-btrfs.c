@@ -1,0 +1,583 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What only btrfs has: snapshots, compressed extents, files without checksums, relocation, several devices, repair. With mappings
+ * of clones that must not notice.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/btrfs.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "agent.h"
+#include "hz.h"
+#include "timing.h"
+
+#define BLOCKS		96u
+#define CLONES		3u
+#define DIR		"/mnt/extra"
+#define VMSTAT		"/proc/vmstat"
+#define NR_DEVS		2u
+#define GARBAGE		0x67726162616765full
+
+struct set {
+	struct hz_file golden, clone[CLONES];
+	struct hz_file *all[CLONES + 1];
+};
+
+static void clone_all(struct set *s)
+{
+	char name[16];
+	unsigned int k;
+
+	s->all[0] = &s->golden;
+	for (k = 0; k < CLONES; k++) {
+		snprintf(name, sizeof(name), "clone%u", k);
+		hz_clone(&s->clone[k], &s->golden, name);
+		s->all[k + 1] = &s->clone[k];
+	}
+	hz_cold();
+}
+
+static void map_all(struct set *s)
+{
+	unsigned int k;
+
+	for (k = 0; k <= CLONES; k++) {
+		hz_map(s->all[k]);
+		hz_touch(s->all[k]);
+	}
+}
+
+static void check_all(const struct set *s, unsigned int ways, const char *stage)
+{
+	unsigned int k;
+
+	for (k = 0; k <= CLONES; k++)
+		hz_check(s->all[k], ways, stage);
+}
+
+static void close_all(struct set *s)
+{
+	unsigned int k;
+
+	for (k = 0; k <= CLONES; k++)
+		hz_close(s->all[k]);
+}
+
+/* --- subvolumes ---------------------------------------------------------------------------------------------------------- */
+
+static void subvol(const char *parent, const char *name, int snapshot_of)
+{
+	struct btrfs_ioctl_vol_args args = { .fd = snapshot_of };
+	int fd = HZ_DO(open(parent, O_RDONLY | O_CLOEXEC));
+
+	snprintf(args.name, sizeof(args.name), "%s", name);
+	HZ_DO(ioctl(fd, snapshot_of >= 0 ? BTRFS_IOC_SNAP_CREATE : BTRFS_IOC_SUBVOL_CREATE, &args));
+	close(fd);
+}
+
+static void subvol_delete(const char *parent, const char *name)
+{
+	struct btrfs_ioctl_vol_args args = {};
+	int fd = HZ_DO(open(parent, O_RDONLY | O_CLOEXEC));
+
+	snprintf(args.name, sizeof(args.name), "%s", name);
+	HZ_DO(ioctl(fd, BTRFS_IOC_SNAP_DESTROY, &args));
+	close(fd);
+}
+
+/* The same file as src, below another directory. */
+static void open_in(struct hz_file *dst, const struct hz_file *src, const char *dir)
+{
+	*dst = *src;
+	snprintf(dst->path, sizeof(dst->path), "%s/golden", dir);
+	dst->fd = HZ_DO(open(dst->path, O_RDWR | O_CLOEXEC));
+	dst->map = dst->priv = NULL;
+	dst->want = hz_buffer(src->cap);
+	memcpy(dst->want, src->want, src->size);
+}
+
+/* A subvolume whose file is cached and mapped gets snapshots; then each is changed. */
+static void snapshots(const void *arg)
+{
+	char top[128], dir[CLONES + 1][160];
+	struct set s;
+	unsigned int k;
+	int fd;
+
+	(void)arg;
+	snprintf(top, sizeof(top), "%s", hz.dir);
+	subvol(top, "sub0", -1);
+	snprintf(dir[0], sizeof(dir[0]), "%s/sub0", top);
+	snprintf(hz.dir, sizeof(hz.dir), "%.120s", dir[0]);
+	hz_create(&s.golden, "golden", 1, BLOCKS);
+	hz_cold();
+	hz_cache(&s.golden);
+	hz_map(&s.golden);
+	hz_touch(&s.golden);
+	s.all[0] = &s.golden;
+	fd = HZ_DO(open(dir[0], O_RDONLY | O_CLOEXEC));
+	for (k = 0; k < CLONES; k++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "sub%u", k + 1);
+		subvol(top, name, fd);
+		snprintf(dir[k + 1], sizeof(dir[0]), "%s/%s", top, name);
+		open_in(&s.clone[k], &s.golden, dir[k + 1]);
+		s.all[k + 1] = &s.clone[k];
+	}
+	close(fd);
+	check_all(&s, HZ_CACHED, "snapshots of what was cached");
+	hz_check_shared(s.all, CLONES + 1, "snapshots of what was cached");
+	hz_cold();
+	for (k = 0; k < CLONES; k++) {
+		hz_map(&s.clone[k]);
+		hz_touch(&s.clone[k]);
+	}
+	check_all(&s, HZ_ALL, "cold");
+	hz_check_shared(s.all, CLONES + 1, "cold");
+	for (k = 0; k <= CLONES; k++) {
+		hz_want_block(s.all[k], 10 + k, 5 + k, 10, 2);
+		memcpy(s.all[k]->map + (10 + k) * HZ_PAGE, s.all[k]->want + (10 + k) * HZ_PAGE, HZ_PAGE);
+		hz_want_block(s.all[k], 40, 5 + k, 40, 2);
+		if (pwrite(s.all[k]->fd, s.all[k]->want + 40 * HZ_PAGE, HZ_PAGE, 40 * HZ_PAGE) != HZ_PAGE)
+			hz_fail("write: %m");
+		check_all(&s, HZ_CACHED, "changed");
+	}
+	sync();
+	check_all(&s, HZ_CACHED, "changed, written back");
+	hz_cold();
+	check_all(&s, HZ_ALL, "changed, cold");
+	/* One subvolume goes; its extents are freed by the cleaner. */
+	hz_close(&s.clone[0]);
+	subvol_delete(top, "sub1");
+	settle(top);
+	for (k = 0; k <= CLONES; k++)
+		if (k != 1)
+			hz_check(s.all[k], HZ_ALL, "one snapshot is gone");
+	for (k = 0; k <= CLONES; k++)
+		if (k != 1)
+			hz_close(s.all[k]);
+	for (k = 0; k <= CLONES; k++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "sub%u", k);
+		if (k != 1)
+			subvol_delete(top, name);
+	}
+}
+
+/* --- compressed extents -------------------------------------------------------------------------------------------------- */
+
+/* Clones of a compressed file, whole and in parts at other offsets; read in an order that would decompress extents many times. */
+static void compressed(const void *arg)
+{
+	struct file_clone_range part = { .src_offset = 20 * HZ_PAGE, .src_length = 50 * HZ_PAGE, .dest_offset = 7 * HZ_PAGE };
+	struct hz_file part_of;
+	long long fill;
+	struct set s;
+	unsigned int i, k;
+
+	hz_create(&s.golden, "golden", 1, 0);
+	HZ_DO(fsetxattr(s.golden.fd, "btrfs.compression", arg, strlen(arg), 0));
+	for (i = 0; i < BLOCKS; i++)
+		hz_want_block(&s.golden, i, 1, i, 1);
+	if (pwrite(s.golden.fd, s.golden.want, s.golden.size, 0) != (ssize_t)s.golden.size || fsync(s.golden.fd))
+		hz_fail("write: %m");
+	hz_create(&part_of, "part", 2, 80);
+	part.src_fd = s.golden.fd;
+	HZ_DO(ioctl(part_of.fd, FICLONERANGE, &part));
+	for (i = 0; i < 50; i++)
+		hz_want_block(&part_of, 7 + i, 1, 20 + i, 1);
+	clone_all(&s);
+
+	/* Each page by another file, from the end on. */
+	fill = hz_stat(VMSTAT, "shcache_fill");
+	map_all(&s);
+	for (i = BLOCKS; i--;) {
+		uint64_t v;
+
+		if (!hz_peek(s.all[i % (CLONES + 1)]->map + (uint64_t)i * HZ_PAGE, &v) || v != hz_word(1, i, 1))
+			hz_fail("block %u is wrong", i);
+	}
+	check_all(&s, HZ_ALL, "compressed");
+	hz_check(&part_of, HZ_ALL, "compressed, a part");
+	hz_check_shared(s.all, CLONES + 1, "compressed");
+	fill = hz_stat(VMSTAT, "shcache_fill") - fill;
+	if (hz.sharing && (fill < (long long)BLOCKS - 4 || fill > (long long)BLOCKS + 32))
+		hz_fail("%lld pages were filled for %u blocks", fill, BLOCKS);
+	for (k = 0; k <= CLONES; k++) {
+		hz_want_block(s.all[k], 33 + k, 5 + k, 33, 2);
+		memcpy(s.all[k]->map + (33 + k) * HZ_PAGE, s.all[k]->want + (33 + k) * HZ_PAGE, HZ_PAGE);
+		hz_want_block(s.all[k], 60, 5 + k, 60, 2);
+		if (pwrite(s.all[k]->fd, s.all[k]->want + 60 * HZ_PAGE, HZ_PAGE, 60 * HZ_PAGE) != HZ_PAGE)
+			hz_fail("write: %m");
+		check_all(&s, HZ_CACHED, "changed");
+	}
+	hz_check(&part_of, HZ_ALL, "a part of what was changed");
+	sync();
+	check_all(&s, HZ_CACHED, "changed, written back");
+	hz_cold();
+	check_all(&s, HZ_ALL, "changed, cold");
+	/* The golden one goes; the address of its extents may be used again. */
+	hz_unlink(&s.golden);
+	settle(hz.dir);
+	for (k = 0; k < CLONES; k++) {
+		hz_check(&s.clone[k], HZ_ALL, "the first owner is gone");
+		hz_unlink(&s.clone[k]);
+	}
+	settle(hz.dir);
+	hz_check(&part_of, HZ_ALL, "all but a part are gone");
+	for (i = 0; i < 6; i++) {
+		char name[16];
+		struct hz_file other;
+
+		snprintf(name, sizeof(name), "other%u", i);
+		hz_create(&other, name, 20 + i, BLOCKS);
+		hz_cold();
+		hz_check(&other, HZ_ALL, "another file");
+		hz_close(&other);
+	}
+	hz_check(&part_of, HZ_ALL, "in the end");
+}
+
+/* Without checksums, blocks are written in place: never shared, always right. */
+static void nocow(const void *arg)
+{
+	int flags = FS_NOCOW_FL, fd;
+	struct hz_file a, b;
+	unsigned int i, round;
+	char path[160];
+
+	(void)arg;
+	hz_create(&a, "a", 1, 0);
+	HZ_DO(ioctl(a.fd, FS_IOC_SETFLAGS, &flags));
+	for (i = 0; i < BLOCKS; i++)
+		hz_want_block(&a, i, 1, i, 1);
+	if (pwrite(a.fd, a.want, a.size, 0) != (ssize_t)a.size || fsync(a.fd))
+		hz_fail("write: %m");
+	for (round = 0; round < 3; round++) {
+		/* A clone can be made only into a file that is as it is. */
+		hz_path(path, sizeof(path), "b");
+		fd = HZ_DO(open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644));
+		HZ_DO(ioctl(fd, FS_IOC_SETFLAGS, &flags));
+		close(fd);
+		hz_clone(&b, &a, "b");
+		hz_cold();
+		hz_map(&a);
+		hz_map(&b);
+		hz_check(&a, HZ_ALL, "no checksums");
+		hz_check(&b, HZ_ALL, "no checksums, clone");
+		for (i = 0; i < BLOCKS; i += 5) {
+			hz_want_block(&a, i, 1, i, 2 + round);
+			if (pwrite(a.fd, a.want + (uint64_t)i * HZ_PAGE, HZ_PAGE, (off_t)i * HZ_PAGE) != HZ_PAGE)
+				hz_fail("write: %m");
+		}
+		hz_check(&b, HZ_CACHED, "the other one is written");
+		hz_check(&a, HZ_CACHED, "written");
+		hz_unlink(&b);
+		settle(hz.dir);
+		for (i = 1; i < BLOCKS; i += 5) {
+			hz_want_block(&a, i, 1, i, 3 + round);
+			if (pwrite(a.fd, a.want + (uint64_t)i * HZ_PAGE, HZ_PAGE, (off_t)i * HZ_PAGE) != HZ_PAGE)
+				hz_fail("write: %m");
+		}
+		fsync(a.fd);
+		hz_check(&a, HZ_ALL, "written in place");
+		hz_unmap(&a);
+	}
+}
+
+/* --- what moves extents -------------------------------------------------------------------------------------------------- */
+
+struct mover {
+	void (*fn)(int fd);	/* the file system's root */
+};
+
+struct look {
+	struct set *s;
+	bool *stop;
+};
+
+static void look(void *arg)
+{
+	struct look *l = arg;
+
+	while (!__atomic_load_n(l->stop, __ATOMIC_SEQ_CST)) {
+		check_all(l->s, HZ_CACHED, "meanwhile");
+		hz_check(&l->s->clone[0], HZ_DIRECT, "meanwhile");
+	}
+}
+
+static void balance(int fd)
+{
+	struct btrfs_ioctl_balance_args args = { .flags = BTRFS_BALANCE_DATA | BTRFS_BALANCE_METADATA };
+
+	if (ioctl(fd, BTRFS_IOC_BALANCE_V2, &args) && errno != ENOSPC)
+		hz_fail("balance: %m");
+}
+
+static void defrag(int fd)
+{
+	struct btrfs_ioctl_defrag_range_args args = { .len = UINT64_MAX, .extent_thresh = 64u << 20, .flags = BTRFS_DEFRAG_RANGE_START_IO };
+	char path[160];
+	int file;
+
+	(void)fd;
+	hz_path(path, sizeof(path), "clone1");
+	file = HZ_DO(open(path, O_RDWR | O_CLOEXEC));
+	HZ_DO(ioctl(file, BTRFS_IOC_DEFRAG_RANGE, &args));
+	close(file);
+}
+
+static void resize(int fd)
+{
+	static const char *const sizes[] = { "1:160m", "1:max" };
+	unsigned int i;
+
+	for (i = 0; i < 2; i++) {
+		struct btrfs_ioctl_vol_args args = {};
+
+		snprintf(args.name, sizeof(args.name), "%s", sizes[i]);
+		if (ioctl(fd, BTRFS_IOC_RESIZE, &args) && errno != ENOSPC)
+			hz_fail("resize to %s: %m", sizes[i]);
+	}
+}
+
+static void scrub(int fd)
+{
+	struct btrfs_ioctl_scrub_args args = { .devid = 1, .end = UINT64_MAX };
+
+	HZ_DO(ioctl(fd, BTRFS_IOC_SCRUB, &args));
+	if (args.progress.csum_errors || args.progress.uncorrectable_errors)
+		hz_fail("scrub found %llu errors", (unsigned long long)args.progress.csum_errors);
+}
+
+static void moved(const void *arg)
+{
+	const struct mover *op = arg;
+	bool *stop = hz_shared_memory(HZ_PAGE);
+	char dev[32];
+	struct set s;
+	struct look l = { &s, stop };
+	unsigned int round;
+	pid_t pid;
+	int err, fd;
+
+	err = hz_extra_fs(DIR, "", hz.sharing ? "shcache" : "", dev);
+	if (err)
+		hz_fail("mount %s: %s", dev, strerror(-err));
+	snprintf(hz.dir, sizeof(hz.dir), DIR);
+	fd = HZ_DO(open(DIR, O_RDONLY | O_CLOEXEC));
+	hz_create(&s.golden, "golden", 1, BLOCKS);
+	clone_all(&s);
+	map_all(&s);
+	check_all(&s, HZ_ALL, "before");
+	hz_check_shared(s.all, CLONES + 1, "before");
+	pid = hz_fork(look, &l);
+	for (round = 0; round < 3; round++) {
+		op->fn(fd);
+		check_all(&s, HZ_ALL, "moved");
+	}
+	__atomic_store_n(stop, true, __ATOMIC_SEQ_CST);
+	hz_join(pid);
+	check_all(&s, HZ_ALL, "after");
+	hz_want_block(&s.clone[2], 3, 9, 3, 2);
+	memcpy(s.clone[2].map + 3 * HZ_PAGE, s.clone[2].want + 3 * HZ_PAGE, HZ_PAGE);
+	check_all(&s, HZ_CACHED, "changed after");
+	hz_cold();
+	check_all(&s, HZ_ALL, "cold");
+	close_all(&s);
+	close(fd);
+	hz_extra_fs_end(DIR, dev);
+}
+
+/* --- several devices ----------------------------------------------------------------------------------------------------- */
+
+struct devs {
+	char image[NR_DEVS + 1][40], dev[NR_DEVS + 1][32];
+};
+
+static void mount_devs(const struct devs *d)
+{
+	char opts[128];
+
+	snprintf(opts, sizeof(opts), "device=%s,device=%s%s", d->dev[0], d->dev[1], hz.sharing ? ",shcache" : "");
+	mkdir(DIR, 0755);
+	if (mount(d->dev[0], DIR, "btrfs", MS_NOATIME, opts))
+		hz_fail("mount %s -o %s: %m", d->dev[0], opts);
+	snprintf(hz.dir, sizeof(hz.dir), DIR);
+}
+
+static void make_devs(struct devs *d, unsigned int nr, const char *profile)
+{
+	const char *argv[] = { "mkfs.btrfs", "-q", "-f", "-d", profile, "-m", "raid1", d->image[0], d->image[1], NULL };
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		snprintf(d->image[i], sizeof(d->image[i]), "/tmp/hz-dev%u.img", i);
+		hz_image(d->image[i]);
+	}
+	if (agent_run(hz.ctx, argv))
+		hz_fail("mkfs.btrfs -d %s failed", profile);
+	for (i = 0; i < nr; i++)
+		hz_loop(d->image[i], d->dev[i]);
+}
+
+static void end_devs(const struct devs *d, unsigned int nr)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr; i++)
+		hz_loop_end(d->image[i], d->dev[i]);
+}
+
+/*
+ * Overwrites every fourth copy of the file's blocks on a device, beginning with the first-th (@spoil), or counts those that still are.
+ */
+static unsigned int spoilt(const char *image, unsigned int first, bool spoil)
+{
+	uint64_t buf[HZ_WORDS], bad[HZ_WORDS];
+	unsigned int i, n = 0;
+	off_t off = 0;
+	int fd;
+
+	for (i = 0; i < HZ_WORDS; i++)
+		bad[i] = GARBAGE;
+	fd = HZ_DO(open(image, O_RDWR | O_CLOEXEC));
+	for (;;) {
+		off = lseek(fd, off, SEEK_DATA);
+		if (off < 0 || pread(fd, buf, sizeof(buf), off) != (ssize_t)sizeof(buf))
+			break;
+		if (!spoil) {
+			n += buf[0] == GARBAGE && buf[HZ_WORDS - 1] == GARBAGE;
+		} else {
+			for (i = first; i < BLOCKS; i += 4) {
+				if (buf[0] != hz_word(1, i, 1) || buf[HZ_WORDS - 1] != buf[0])
+					continue;
+				if (pwrite(fd, bad, sizeof(bad), off) != (ssize_t)sizeof(bad))
+					hz_fail("write to %s: %m", image);
+				n++;
+			}
+		}
+		off += HZ_PAGE;
+	}
+	close(fd);
+	return n;
+}
+
+static void read_clones(void *arg)
+{
+	check_all(arg, HZ_READ | HZ_NEW_MAP, "a mirror is bad");
+}
+
+/* Each mirror has blocks that are bad: nobody sees them, and reading repairs them. */
+static void repair(const void *arg)
+{
+	unsigned int i, round, bad[NR_DEVS], left[NR_DEVS];
+	struct devs d;
+	struct set s;
+
+	(void)arg;
+	make_devs(&d, NR_DEVS, "raid1");
+	mount_devs(&d);
+	hz_create(&s.golden, "golden", 1, BLOCKS);
+	clone_all(&s);
+	close_all(&s);
+	HZ_DO(umount(DIR));
+	for (i = 0; i < NR_DEVS; i++) {
+		bad[i] = spoilt(d.image[i], i, true);
+		if (!bad[i])
+			hz_fail("%s has no copy of the file: this test tests nothing", d.image[i]);
+	}
+	hz_cold();
+	mount_devs(&d);
+	for (i = 0; i <= CLONES; i++)
+		s.all[i]->fd = HZ_DO(open(s.all[i]->path, O_RDWR | O_CLOEXEC));
+	/* The process id chooses the mirror. */
+	for (round = 0; round < 8; round++) {
+		hz_join(hz_fork(read_clones, &s));
+		check_all(&s, HZ_CACHED, "a mirror is bad");
+		hz_cold();
+	}
+	for (i = 0; i <= CLONES; i++)
+		hz_close(s.all[i]);
+	HZ_DO(umount(DIR));
+	for (i = 0; i < NR_DEVS; i++)
+		left[i] = spoilt(d.image[i], i, false);
+	if (left[0] == bad[0] && left[1] == bad[1])
+		hz_fail("of %u and %u bad blocks all are still bad", bad[0], bad[1]);
+	end_devs(&d, NR_DEVS);
+}
+
+/* A device is replaced by another one, and one is removed, under mapped clones. */
+static void replaced(const void *arg)
+{
+	struct btrfs_ioctl_dev_replace_args args = { .cmd = BTRFS_IOCTL_DEV_REPLACE_CMD_START };
+	struct btrfs_ioctl_vol_args gone = {};
+	bool *stop = hz_shared_memory(HZ_PAGE);
+	struct devs d;
+	struct set s;
+	struct look l = { &s, stop };
+	pid_t pid;
+	int fd;
+
+	(void)arg;
+	make_devs(&d, NR_DEVS + 1, "raid0");
+	mount_devs(&d);
+	fd = HZ_DO(open(DIR, O_RDONLY | O_CLOEXEC));
+	hz_create(&s.golden, "golden", 1, BLOCKS);
+	clone_all(&s);
+	map_all(&s);
+	check_all(&s, HZ_ALL, "before");
+	hz_check_shared(s.all, CLONES + 1, "before");
+	pid = hz_fork(look, &l);
+	args.start.srcdevid = 2;
+	snprintf((char *)args.start.tgtdev_name, sizeof(args.start.tgtdev_name), "%s", d.dev[2]);
+	HZ_DO(ioctl(fd, BTRFS_IOC_DEV_REPLACE, &args));
+	if (args.result != BTRFS_IOCTL_DEV_REPLACE_RESULT_NO_ERROR)
+		hz_fail("replace: result %llu", (unsigned long long)args.result);
+	check_all(&s, HZ_ALL, "replaced");
+	__atomic_store_n(stop, true, __ATOMIC_SEQ_CST);
+	hz_join(pid);
+	hz_cold();
+	check_all(&s, HZ_ALL, "replaced, cold");
+	/* Two are too few for raid0 and raid1: add the old one, remove the new one. */
+	snprintf(gone.name, sizeof(gone.name), "%s", d.dev[1]);
+	HZ_DO(ioctl(fd, BTRFS_IOC_ADD_DEV, &gone));
+	snprintf(gone.name, sizeof(gone.name), "%s", d.dev[2]);
+	HZ_DO(ioctl(fd, BTRFS_IOC_RM_DEV, &gone));
+	check_all(&s, HZ_ALL, "removed");
+	hz_cold();
+	check_all(&s, HZ_ALL, "removed, cold");
+	hz_check_shared(s.all, CLONES + 1, "removed, cold");
+	close_all(&s);
+	close(fd);
+	HZ_DO(umount(DIR));
+	end_devs(&d, NR_DEVS + 1);
+}
+
+#define BTRFS_TEST(n, p, f, ...)	{ n, p, .needs = HZ_BTRFS, .fn = f, ##__VA_ARGS__ }
+
+const struct hz_test hz_btrfs_tests[] = {
+	BTRFS_TEST("btrfs-snapshot", "snapshots of a cached file are one copy, and apart when changed", snapshots),
+	BTRFS_TEST("btrfs-zlib", "compressed extents, zlib", compressed, .arg = "zlib"),
+	BTRFS_TEST("btrfs-lzo", "compressed extents, lzo", compressed, .arg = "lzo"),
+	BTRFS_TEST("btrfs-zstd", "compressed extents, zstd", compressed, .arg = "zstd"),
+	BTRFS_TEST("btrfs-nocow", "files without checksums", nocow),
+	BTRFS_TEST("btrfs-balance", "balance under mapped clones", moved, .arg = &(const struct mover){ balance }),
+	BTRFS_TEST("btrfs-defrag", "defragmentation of one of mapped clones", moved, .arg = &(const struct mover){ defrag }),
+	BTRFS_TEST("btrfs-resize", "shrink and grow under mapped clones", moved, .arg = &(const struct mover){ resize }),
+	BTRFS_TEST("btrfs-scrub", "scrub under mapped clones", moved, .arg = &(const struct mover){ scrub }),
+	BTRFS_TEST("btrfs-repair", "bad blocks of each mirror are not seen, and repaired", repair),
+	BTRFS_TEST("btrfs-replace", "replace and remove of a device under mapped clones", replaced),
+	{ NULL, NULL, 0, NULL, NULL }
+};
