@@ -25,6 +25,7 @@
 #define DIR		"/mnt/extra"
 #define VMSTAT		"/proc/vmstat"
 #define NR_DEVS		2u
+#define PRINTK		"/proc/sys/kernel/printk"
 #define GARBAGE		0x67726162616765full
 
 struct set {
@@ -340,7 +341,7 @@ static void defrag(int fd)
 
 static void resize(int fd)
 {
-	static const char *const sizes[] = { "1:160m", "1:max" };
+	static const char *const sizes[] = { "1:272m", "1:max" };
 	unsigned int i;
 
 	for (i = 0; i < 2; i++) {
@@ -491,7 +492,9 @@ static void repair(const void *arg)
 	mount_devs(&d);
 	hz_create(&s.golden, "golden", 1, BLOCKS);
 	clone_all(&s);
-	close_all(&s);
+	/* The models are still needed. */
+	for (i = 0; i <= CLONES; i++)
+		close(s.all[i]->fd);
 	HZ_DO(umount(DIR));
 	for (i = 0; i < NR_DEVS; i++) {
 		bad[i] = spoilt(d.image[i], i, true);
@@ -499,6 +502,8 @@ static void repair(const void *arg)
 			hz_fail("%s has no copy of the file: this test tests nothing", d.image[i]);
 	}
 	hz_cold();
+	/* What the kernel rightly says now is not for the console, where it would count as a failure. */
+	hz_put(PRINTK, "3");
 	mount_devs(&d);
 	for (i = 0; i <= CLONES; i++)
 		s.all[i]->fd = HZ_DO(open(s.all[i]->path, O_RDWR | O_CLOEXEC));
@@ -511,6 +516,7 @@ static void repair(const void *arg)
 	for (i = 0; i <= CLONES; i++)
 		hz_close(s.all[i]);
 	HZ_DO(umount(DIR));
+	hz_put(PRINTK, "7");
 	for (i = 0; i < NR_DEVS; i++)
 		left[i] = spoilt(d.image[i], i, false);
 	if (left[0] == bad[0] && left[1] == bad[1])

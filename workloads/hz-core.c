@@ -31,7 +31,7 @@
 #define PM_PRESENT	(1ull << 63)
 #define PM_PFN		((1ull << 55) - 1)
 #define EMPTY_CAP	(1u << 20)
-#define EXTRA_MB	192
+#define EXTRA_MB	320
 #define STATS		"/sys/kernel/debug/shcache"
 #define EXTRA_IMAGE	"/tmp/hz-extra.img"
 

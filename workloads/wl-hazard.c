@@ -79,6 +79,7 @@ static void tidy_up(void)
 	DIR *d = opendir(DELAYS);
 	struct dirent *e;
 
+	hz_put("/proc/sys/kernel/printk", "7");
 	hz_put("/sys/kernel/tracing/events/uprobes/hazard/enable", "0");
 	hz_put("/sys/kernel/tracing/uprobe_events", "-:hazard");
 	while (d && (e = readdir(d))) {
