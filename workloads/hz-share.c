@@ -768,6 +768,69 @@ static void tell_tale(const void *arg)
 	hz_check(&b, HZ_CACHED, "read");
 }
 
+/* The last page of a mapping shows zeroes behind the end of the file, whatever the block has there. */
+static void check_tail(const struct hz_file *f, const uint8_t *map, const char *stage)
+{
+	uint64_t i, end = (f->size + HZ_PAGE - 1) & ~(uint64_t)(HZ_PAGE - 1);
+
+	for (i = f->size; i < end; i++)
+		if (map[i])
+			hz_fail("%s: byte %llu of a file of %llu is %#x", stage, (unsigned long long)i, (unsigned long long)f->size, map[i]);
+}
+
+/* Files that end inside of a block that once had more: cloned after that, and cut off while they are mapped. */
+static void tail(const void *arg)
+{
+	static const uint64_t cut[] = { 9 * HZ_PAGE + 3000, 8, HZ_PAGE - 8 };
+	char name[16];
+	unsigned int i;
+
+	(void)arg;
+	for (i = 0; i < sizeof(cut) / sizeof(cut[0]); i++) {
+		struct hz_file golden, whole, cut_off;
+		uint8_t *m;
+
+		snprintf(name, sizeof(name), "golden%u", i);
+		hz_create(&golden, name, 1, 12);
+		snprintf(name, sizeof(name), "whole%u", i);
+		hz_clone(&whole, &golden, name);
+		HZ_DO(ftruncate(golden.fd, (off_t)cut[i]));
+		hz_want_size(&golden, cut[i]);
+		HZ_DO(fsync(golden.fd));
+		snprintf(name, sizeof(name), "cut%u", i);
+		hz_clone(&cut_off, &golden, name);
+		hz_cold();
+		hz_cache(&whole);
+		m = mmap(NULL, cut_off.cap, PROT_READ, MAP_SHARED | MAP_POPULATE, cut_off.fd, 0);
+		if (m == MAP_FAILED)
+			hz_fail("mmap: %m");
+		check_tail(&cut_off, m, "populated");
+		munmap(m, cut_off.cap);
+		hz_map(&cut_off);
+		hz_touch(&cut_off);
+		check_tail(&cut_off, cut_off.map, "mapped");
+		check_tail(&cut_off, cut_off.priv, "mapped private");
+		hz_check(&cut_off, HZ_ALL, "ends inside of a block");
+
+		/* And one that is mapped while it is cut off; then made longer again. */
+		hz_map(&whole);
+		hz_touch(&whole);
+		HZ_DO(ftruncate(whole.fd, (off_t)cut[i]));
+		hz_want_size(&whole, cut[i]);
+		check_tail(&whole, whole.map, "cut off");
+		check_tail(&whole, whole.priv, "cut off, private");
+		hz_check(&whole, HZ_CACHED, "cut off");
+		HZ_DO(ftruncate(whole.fd, 12 * HZ_PAGE));
+		hz_want_size(&whole, 12 * HZ_PAGE);
+		hz_check(&whole, HZ_CACHED, "longer again");
+		hz_cold();
+		hz_check(&whole, HZ_ALL, "longer again, cold");
+		hz_close(&golden);
+		hz_close(&whole);
+		hz_close(&cut_off);
+	}
+}
+
 const struct hz_test hz_share_tests[] = {
 	{ "share-read", "read(2) of clones", WAY(by_read) },
 	{ "share-pread", "reads of odd lengths at odd places", WAY(by_small_pread) },
@@ -779,6 +842,7 @@ const struct hz_test hz_share_tests[] = {
 	{ "share-mmap-private", "MAP_PRIVATE", WAY(by_map_private) },
 	{ "share-map-populate", "MAP_POPULATE", WAY(by_map_populate) },
 	{ "share-madv-populate", "MADV_POPULATE_READ", WAY(by_madv_populate) },
+	{ "share-tail", "nothing is seen behind the end of a file", .fn = tail },
 	{ "share-madv-willneed", "MADV_WILLNEED", WAY(by_willneed) },
 	{ "share-madv-sequential", "MADV_SEQUENTIAL", WAY(by_sequential) },
 	{ "share-madv-random", "MADV_RANDOM", WAY(by_random) },
