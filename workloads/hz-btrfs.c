@@ -22,6 +22,7 @@
 
 #define BLOCKS		96u
 #define CLONES		3u
+#define BATCH		31u
 #define DIR		"/mnt/extra"
 #define VMSTAT		"/proc/vmstat"
 #define NR_DEVS		2u
@@ -137,7 +138,9 @@ static void snapshots(const void *arg)
 	}
 	close(fd);
 	check_all(&s, HZ_CACHED, "snapshots of what was cached");
-	hz_check_shared(s.all, CLONES + 1, "snapshots of what was cached");
+	/* What a per-CPU batch of the LRU lists holds just then is not dropped. */
+	if (hz.sharing && hz_unique(s.all, CLONES + 1) > BLOCKS + BATCH)
+		hz_fail("4 snapshots of the same %u blocks are in %u frames", BLOCKS, hz_unique(s.all, CLONES + 1));
 	hz_cold();
 	for (k = 0; k < CLONES; k++) {
 		hz_map(&s.clone[k]);
