@@ -53,6 +53,9 @@ ignored() {
 	OPEN_ENDED_LINE		fs/xfs/.*	.*
 	PREFER_KERNEL_TYPES	fs/xfs/.*	.*
 	CAMELCASE		fs/xfs/.*	.*<Opt_[a-z_]*>
+	# btrfs: the names of mount options, and messages that begin where they fit, are there already.
+	CAMELCASE		fs/btrfs/super\.c	.*<Opt_[a-z_]*>
+	PARENTHESIS_ALIGNMENT	fs/btrfs/(zlib|zstd)\.c	.*
 	# Trace events: the form that all of them have.
 	PARENTHESIS_ALIGNMENT	include/trace/events/.*	.*
 	OPEN_ENDED_LINE		include/trace/events/.*	.*
