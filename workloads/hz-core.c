@@ -429,11 +429,18 @@ long long hz_stat(const char *path, const char *name)
 
 uint64_t hz_pfn(const void *addr)
 {
-	uint64_t entry = 0, v;
-	int fd;
+	uint64_t v;
 
 	if (!hz_peek((const void *)((uintptr_t)addr & ~7ul), &v))
 		return 0;
+	return hz_mapped(addr);
+}
+
+uint64_t hz_mapped(const void *addr)
+{
+	uint64_t entry;
+	int fd;
+
 	fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 	if (fd < 0 || pread(fd, &entry, 8, (off_t)((uintptr_t)addr / HZ_PAGE * 8)) != 8)
 		hz_fail("read /proc/self/pagemap: %m");

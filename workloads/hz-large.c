@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -250,11 +252,51 @@ static void windows(const void *arg)
 	check_set(&s, HZ_ALL, "truncated");
 }
 
+/*
+ * The blocks are in the file at a larger index than they have as keys, and the mapping begins at the start of the file: a walk of the reverse
+ * map that takes the one for the other ends before it has begun, and nothing of it could ever be reclaimed.
+ */
+static void far(const void *arg)
+{
+	const off_t at = 4ll << 30;	/* more blocks than the device has */
+	struct file_clone_range r = { .src_length = BLOCKS * HZ_PAGE, .dest_offset = (uint64_t)at };
+	const size_t len = (size_t)at + BLOCKS * HZ_PAGE;
+	struct hz_file golden;
+	unsigned int b, left = 0;
+	char path[160];
+	uint8_t *m;
+	int fd;
+
+	(void)arg;
+	hz_create(&golden, "golden", 1, BLOCKS);
+	hz_path(path, sizeof(path), "far");
+	fd = HZ_DO(open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+	r.src_fd = golden.fd;
+	HZ_DO(ioctl(fd, FICLONERANGE, &r));
+	hz_cold();
+	hz_cache(&golden);
+	m = mmap(NULL, len, PROT_READ, MAP_SHARED, fd, 0);
+	if (m == MAP_FAILED)
+		hz_fail("mmap: %m");
+	hz_compare(&golden, m + at, 0, BLOCKS * HZ_PAGE, "the far mapping", "mapped");
+	if (madvise(m + at, BLOCKS * HZ_PAGE, MADV_PAGEOUT_))
+		hz_fail("MADV_PAGEOUT: %m");
+	for (b = 0; b < BLOCKS; b++)
+		left += hz_mapped(m + at + b * HZ_PAGE) != 0;
+	/* Some may be in a batch of another CPU's. */
+	if (left > BLOCKS / 2)
+		hz_fail("%u of %u pages are still mapped after MADV_PAGEOUT", left, BLOCKS);
+	hz_compare(&golden, m + at, 0, BLOCKS * HZ_PAGE, "the far mapping", "mapped again");
+	munmap(m, len);
+	close(fd);
+}
+
 const struct hz_test hz_large_tests[] = {
 	{ "large-parts", "files that have parts of folios, at other offsets and twice", .fn = parts },
 	{ "large-moved", "compaction and soft offline of folios that several files map in parts", .fn = moved },
 	{ "large-broken", "one page of a folio becomes private, its neighbours stay shared", .fn = broken },
 	{ "large-freed", "blocks in the middle of a folio are freed and become another file's", .fn = freed },
 	{ "large-windows", "mappings smaller than a folio: reclaim, write, truncate", .fn = windows },
+	{ "large-far", "blocks that are further from the start of the file than from that of the device: reclaim", .fn = far },
 	{ NULL, NULL, 0, NULL, NULL }
 };

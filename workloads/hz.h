@@ -133,6 +133,8 @@ long long hz_stat(const char *path, const char *name);
 
 /* Frame that addr is mapped to; touches it. 0: none. */
 uint64_t hz_pfn(const void *addr);
+/* The same without touching it. */
+uint64_t hz_mapped(const void *addr);
 /* Different frames that n whole files show, each through a new mapping. */
 unsigned int hz_unique(struct hz_file *const *files, unsigned int n);
 /* Fails unless all blocks of the files (all of them the same) are in one set of frames. Nothing without hz.sharing. */
