@@ -146,7 +146,7 @@ vm-tests: FRESH := $(shell shuf -i 2-1000000 -n 1)
 vm-tests: $(B)/tests-vm/test_smoke
 	@rm -rf $(B)/vm-results
 	@SHCACHE_RESULTS=$(B)/vm-results tests/run.sh --totals $(TOTALS) "./shbench test smoke" $(B)/tests-vm/test_smoke \
-		"./shbench test hazard" "./shbench test smoke-debug" "$(SLICE) --minutes 1.5 --seed 1" "$(SLICE) --minutes 1.5 --seed $(FRESH)"
+		"./shbench test hazard" "./shbench test hazard-btrfs" "./shbench test smoke-debug" "$(SLICE) --minutes 1.5 --seed 1" "$(SLICE) --minutes 1.5 --seed $(FRESH)"
 
 # All tests are run even when some fail; the sum decides.
 .PHONY: check
@@ -168,13 +168,13 @@ torture: deps
 check-hazard: deps
 	@$(MAKE) --no-print-directory $(J) all
 	@rm -f $(TOTALS)
-	@SHCACHE_RESULTS=$(B)/vm-results tests/run.sh --totals $(TOTALS) "./shbench test hazard" "./shbench test hazard-debug"
+	@SHCACHE_RESULTS=$(B)/vm-results tests/run.sh --totals $(TOTALS) "./shbench test hazard" "./shbench test hazard-btrfs" "./shbench test hazard-debug" "./shbench test hazard-btrfs-debug"
 	@tests/run.sh --sum $(TOTALS)
 
 canaries: deps
 	@$(MAKE) --no-print-directory $(J) all
 	@rm -f $(TOTALS)
-	@SHCACHE_RESULTS=$(B)/vm-results tests/run.sh --totals $(TOTALS) "./shbench test canary-control" "./shbench test canary-harness" "./shbench test canary-errors" "./shbench test canary"
+	@SHCACHE_RESULTS=$(B)/vm-results tests/run.sh --totals $(TOTALS) "./shbench test canary-control" "./shbench test canary-harness" "./shbench test canary-errors" "./shbench test canary" "./shbench test canary-btrfs"
 	@tests/run.sh --sum $(TOTALS)
 
 .PHONY: patches-check

@@ -31,7 +31,7 @@ static __attribute__((noinline)) void touch_stack(void)
 	__asm__ volatile("" : : "r"(buf) : "memory");
 }
 
-static void pin(unsigned int cpu)
+void timing_pin(unsigned int cpu)
 {
 	long n = sysconf(_SC_NPROCESSORS_ONLN);
 	cpu_set_t set;
@@ -44,7 +44,7 @@ static void pin(unsigned int cpu)
 
 void timing_child(unsigned int cpu)
 {
-	pin(cpu);
+	timing_pin(cpu);
 	touch_stack();
 	mlockall(MCL_CURRENT);
 }
@@ -62,7 +62,7 @@ int timing_begin(struct wl_ctx *ctx)
 	uint64_t t0, t1;
 	unsigned int i;
 
-	pin(0);
+	timing_pin(0);
 	touch_stack();
 	if (mlockall(MCL_CURRENT))
 		return wl_fail(ctx, -errno, "mlockall: %s", strerror(errno));

@@ -33,7 +33,9 @@ struct vmcount {
  * for the agent's own sake), measures the cost of wl_now() and reports it as info. Returns 0 or -errno.
  */
 int timing_begin(struct wl_ctx *ctx);
-/* The same for a forked child, without records, on CPU cpu (modulo the number of CPUs). */
+/* Pins the calling thread to CPU cpu (modulo the number of CPUs). */
+void timing_pin(unsigned int cpu);
+/* As timing_begin() for a forked child, without records, on CPU cpu (modulo the number of CPUs). */
 void timing_child(unsigned int cpu);
 
 /*
