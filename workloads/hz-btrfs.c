@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <linux/btrfs.h>
 #include <linux/fs.h>
+#include <linux/fsverity.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -252,6 +253,41 @@ static void compressed(const void *arg)
 	hz_check(&part_of, HZ_ALL, "in the end");
 }
 
+/* Verity is enabled for a file that is shared and mapped: from then on it has pages of its own, which are verified. */
+static void verity(const void *arg)
+{
+	struct fsverity_enable_arg enable = { .version = 1, .hash_algorithm = FS_VERITY_HASH_ALG_SHA256, .block_size = HZ_PAGE };
+	struct hz_file *f, *two[2];
+	struct set s;
+
+	(void)arg;
+	hz_create(&s.golden, "golden", 1, BLOCKS);
+	clone_all(&s);
+	f = &s.clone[0];
+	close(f->fd);
+	f->fd = HZ_DO(open(f->path, O_RDONLY | O_CLOEXEC));
+	f->maplen = f->size;
+	f->map = mmap(NULL, f->maplen, PROT_READ, MAP_SHARED, f->fd, 0);
+	f->priv = mmap(NULL, f->maplen, PROT_READ, MAP_PRIVATE, f->fd, 0);
+	if (f->map == MAP_FAILED || f->priv == MAP_FAILED)
+		hz_fail("mmap: %m");
+	hz_touch(f);
+	check_all(&s, HZ_READ | HZ_NEW_MAP, "shared");
+	hz_check_shared(s.all, CLONES + 1, "shared");
+	if (ioctl(f->fd, FS_IOC_ENABLE_VERITY, &enable)) {
+		if (errno == EOPNOTSUPP || errno == ENOTTY)
+			hz_skip("a kernel without fs-verity");
+		hz_fail("FS_IOC_ENABLE_VERITY: %m");
+	}
+	check_all(&s, HZ_CACHED, "verity");
+	two[0] = &s.golden;
+	two[1] = f;
+	if (hz_unique(two, 2) != 2 * BLOCKS)
+		hz_fail("a file with verity and one without have %u frames for 2 x %u blocks", hz_unique(two, 2), BLOCKS);
+	hz_cold();
+	check_all(&s, HZ_CACHED, "verity, cold");
+}
+
 /* Without checksums, blocks are written in place: never shared, always right. */
 static void nocow(const void *arg)
 {
@@ -296,6 +332,9 @@ static void nocow(const void *arg)
 		fsync(a.fd);
 		hz_check(&a, HZ_ALL, "written in place");
 		hz_unmap(&a);
+		/* Without its own pages, the file would show what is shared, if there were something. */
+		posix_fadvise(a.fd, 0, 0, POSIX_FADV_DONTNEED);
+		hz_check(&a, HZ_READ | HZ_NEW_MAP, "written in place, and dropped");
 	}
 }
 
@@ -581,6 +620,7 @@ const struct hz_test hz_btrfs_tests[] = {
 	BTRFS_TEST("btrfs-lzo", "compressed extents, lzo", compressed, .arg = "lzo"),
 	BTRFS_TEST("btrfs-zstd", "compressed extents, zstd", compressed, .arg = "zstd"),
 	BTRFS_TEST("btrfs-nocow", "files without checksums", nocow),
+	BTRFS_TEST("btrfs-verity", "verity is enabled for one of mapped clones", verity),
 	BTRFS_TEST("btrfs-balance", "balance under mapped clones", moved, .arg = &(const struct mover){ balance }),
 	BTRFS_TEST("btrfs-defrag", "defragmentation of one of mapped clones", moved, .arg = &(const struct mover){ defrag }),
 	BTRFS_TEST("btrfs-resize", "shrink and grow under mapped clones", moved, .arg = &(const struct mover){ resize }),
