@@ -194,6 +194,15 @@ static void put_host(FILE *f, const char *name, const json_t *host)
 		 json_number_value(json_array_get(json_object_get(host, "loadavg_after"), 0)));
 }
 
+static void put_cost(FILE *f, const char *name, const json_t *doc)
+{
+	char *cost = report_cost(doc);
+
+	if (cost)
+		put_fact(f, name, "%s", cost);
+	free(cost);
+}
+
 static void put_provenance(FILE *f, const json_t *doc)
 {
 	const json_t *plan = json_object_get(doc, "plan"), *q = json_object_get(doc, "qemu"), *k;
@@ -210,10 +219,16 @@ static void put_provenance(FILE *f, const json_t *doc)
 	put_fact(f, "plan", "%s (%.12s), seed %.0f", json_str(plan, "name", "?"), json_str(plan, "hash", "?"), json_num(plan, "seed", 0));
 	if (*json_str(plan, "note", ""))
 		put_fact(f, "note", "%s", json_str(plan, "note", ""));
-	json_array_foreach((json_t *)parts, i, k)
+	json_array_foreach((json_t *)parts, i, k) {
 		put_host(f, "host of a part", json_object_get(k, "host"));
+		put_cost(f, "it took", k);
+	}
 	if (!json_array_size(parts))
 		put_host(f, "host", host);
+	put_cost(f, "took", doc);
+	if (report_thrown_away(doc))
+		put_fact(f, "thrown away", "%zu boots, and repeated: the host gave QEMU less than half a processor, and the guest's watchdog spoke",
+			 report_thrown_away(doc));
 	put_fact(f, "virtual machine", "%s, accelerator %s (%s)", json_str(q, "version", "?"), json_str(q, "accel", "?"),
 		 json_str(q, "accel_why", "?"));
 	put_fact(f, "icount lane", "%.0f pairs of equal boots gave equal numbers", json_num(doc, "determinism_pairs", 0));

@@ -224,6 +224,29 @@ size_t report_count_cells(const json_t *doc, enum cell_class class)
 	return n;
 }
 
+char *report_cost(const json_t *doc)
+{
+	const json_t *c = json_object_get(doc, "cost");
+	double total = json_num(c, "total_s", 0), qemu = json_num(c, "qemu_cpu_s", 0), harness = json_num(c, "harness_cpu_s", 0);
+
+	if (total <= 0 || qemu + harness <= 0)
+		return NULL;
+	return bench_printf("%.0f min %02.0f s, a guest was running in %.1f %% of it, %.1f s went by before the first boot; processor: QEMU %.0f s, "
+			    "harness %.1f s (%.1f %%)", floor(round(total) / 60), fmod(round(total), 60), 100 * json_num(c, "guests_s", 0) / total,
+			    json_num(c, "prepare_s", 0), qemu, harness, 100 * harness / (qemu + harness));
+}
+
+size_t report_thrown_away(const json_t *doc)
+{
+	double sum = 0;
+	const json_t *c;
+	size_t i;
+
+	json_array_foreach(json_object_get(doc, "cells"), i, c)
+		sum += json_num(c, "thrown_away", 0);
+	return (size_t)sum;
+}
+
 /* One line if the gate is as it must be; else that the run is worth nothing, and why. */
 static size_t print_gate(FILE *f, const json_t *doc, bool color)
 {
@@ -251,7 +274,8 @@ static size_t print_head(FILE *f, const json_t *doc, bool color)
 {
 	const json_t *q = json_object_get(doc, "qemu");
 	size_t failed = report_count_cells(doc, CELL_FAILED), invalid = report_count_cells(doc, CELL_INVALID);
-	size_t skipped = report_count_cells(doc, CELL_SKIPPED), lines = 1;
+	size_t skipped = report_count_cells(doc, CELL_SKIPPED), thrown = report_thrown_away(doc), lines = 1;
+	char *cost = report_cost(doc);
 
 	fprintf(f, "%s: %s, %s, %zu boots%s: %zu passed", json_str(doc, "id", "?"), json_str(q, "accel", "?"), json_str(q, "version", "?"),
 		json_array_size(json_object_get(doc, "cells")), json_object_get(doc, "gate_results") ? " without the gate's" : "",
@@ -262,7 +286,14 @@ static size_t print_head(FILE *f, const json_t *doc, bool color)
 		fprintf(f, ", %zu invalid", invalid);
 	if (skipped)
 		fprintf(f, ", %zu skipped", skipped);
+	if (thrown)
+		fprintf(f, ", %zu thrown away (busy host)", thrown);
 	fputc('\n', f);
+	if (cost) {
+		fprintf(f, "took %s\n", cost);
+		lines++;
+	}
+	free(cost);
 	if (!json_is_true(json_object_get(doc, "complete"))) {
 		fprintf(f, "INCOMPLETE: the run was interrupted; what is below is from the boots that were finished\n");
 		lines++;
@@ -392,6 +423,23 @@ static char *load_text(const json_t *l)
 	return bench_printf("%.2f", json_number_value(json_array_get(l, 0)));
 }
 
+static void summary_cost(FILE *f, const json_t *doc)
+{
+	char *cost = report_cost(doc);
+	const json_t *part;
+	size_t i;
+
+	if (cost)
+		print_row(f, "took", "%s", cost);
+	free(cost);
+	json_array_foreach(json_object_get(doc, "parts"), i, part) {
+		cost = report_cost(part);
+		if (cost)
+			print_row(f, "a part took", "%s", cost);
+		free(cost);
+	}
+}
+
 static void summary_provenance(FILE *f, const json_t *doc)
 {
 	const json_t *plan = json_object_get(doc, "plan"), *host = json_object_get(doc, "host"), *q = json_object_get(doc, "qemu"), *k;
@@ -408,6 +456,7 @@ static void summary_provenance(FILE *f, const json_t *doc)
 	print_row(f, "plan", "%s (%.12s), seed %.0f", json_str(plan, "name", "?"), json_str(plan, "hash", "?"), json_num(plan, "seed", 0));
 	print_row(f, "host", "%s, %.0f cores, %.1f GiB, %s; load %s before, %s after", json_str(host, "cpu", "?"), json_num(host, "cores", 0),
 		  json_num(host, "mem_kb", 0) / 0x1p20, json_str(host, "os", "?"), before, after);
+	summary_cost(f, doc);
 	print_row(f, "virtual machine", "%s, accelerator %s (%s)", json_str(q, "version", "?"), json_str(q, "accel", "?"),
 		  json_str(q, "accel_why", "?"));
 	print_row(f, "compiler", "%s", json_str(json_array_get(json_object_get(doc, "kernels"), 0), "compiler", "?"));
@@ -439,6 +488,9 @@ static void summary_notes(FILE *f, const json_t *doc)
 
 	if (*note)
 		fprintf(f, "- %s\n", note);
+	if (report_thrown_away(doc))
+		fprintf(f, "- %zu boots were thrown away and repeated: the host gave QEMU less than half a processor, and the guest's watchdog "
+			   "spoke.\n", report_thrown_away(doc));
 	json_array_foreach(json_object_get(doc, "cells"), i, c) {
 		const char *image = json_str(c, "image_note", "");
 

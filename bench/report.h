@@ -27,6 +27,12 @@ size_t report_count_cells(const json_t *doc, enum cell_class class);
  * Text of XML and HTML: markup is escaped, and what XML 1.0 cannot hold becomes a question mark. Strings of a document are valid UTF-8.
  */
 void report_put_text(FILE *f, const char *s);
+/*
+ * What a run, or a part of one, has cost: "8 min 32 s, a guest was running in 97.7 % of it ...". Malloced; NULL if the document does not say.
+ */
+char *report_cost(const json_t *doc);
+/* Boots that were thrown away because the host had no time for QEMU. */
+size_t report_thrown_away(const json_t *doc);
 /* What the gate's comparisons must be, and whether they are. */
 struct table *report_gate(const json_t *doc);
 /* The boots that gave no number, each with its reason and command. */

@@ -29,7 +29,11 @@ static const struct field document_fields[] = {
 	{ "schema", T_STRING, true },  { "id", T_STRING, true },       { "created", T_STRING, true },  { "command", T_ARRAY, true },
 	{ "complete", T_BOOL, true },  { "plan", T_OBJECT, true },     { "host", T_OBJECT, true },     { "qemu", T_OBJECT, true },
 	{ "kernels", T_ARRAY, true },  { "baseline", T_STRING, true }, { "workloads", T_ARRAY, true }, { "cells", T_ARRAY, true },
-	{ NULL },
+	{ "cost", T_OBJECT, false },   { NULL },
+};
+static const struct field cost_fields[] = {
+	{ "total_s", T_NUMBER, true },	  { "prepare_s", T_NUMBER, true }, { "guests_s", T_NUMBER, true },
+	{ "qemu_cpu_s", T_NUMBER, true }, { "harness_cpu_s", T_NUMBER, true }, { NULL },
 };
 static const struct field plan_fields[] = {
 	{ "name", T_STRING, true }, { "hash", T_STRING, true }, { "seed", T_INTEGER, true }, { "text", T_STRING, true },
@@ -62,6 +66,7 @@ static const struct field cell_fields[] = {
 	{ "reproduce", T_STRING, true },    { "reproduce_row", T_STRING, false }, { "splat_seen", T_STRING, false },
 	{ "verdict", T_STRING, true },  { "why", T_STRING, true },	    { "argv", T_ARRAY, false },
 	{ "cmdline", T_STRING, false },	    { "console", T_STRING, false }, { "boot_s", T_NUMBER, false },  { "wall_s", T_NUMBER, false },
+	{ "cpu_s", T_NUMBER, false },	    { "date_s", T_NUMBER, false },  { "thrown_away", T_INTEGER, false },
 	{ "samples", T_ARRAY, true },	    { "hists", T_ARRAY, true },	    { "checks", T_ARRAY, true },    { "infos", T_STRINGS, true },
 	{ "blobs", T_ARRAY, true },	    { NULL },
 };
@@ -259,6 +264,8 @@ int rundoc_check(const json_t *doc, char **why)
 		ret = check_fields_of(json_object_get(doc, "host"), host_fields, "host", why);
 	if (!ret)
 		ret = check_fields_of(json_object_get(doc, "qemu"), qemu_fields, "qemu", why);
+	if (!ret && json_object_get(doc, "cost"))
+		ret = check_fields_of(json_object_get(doc, "cost"), cost_fields, "cost", why);
 	if (!ret)
 		ret = check_list(doc, "kernels", kernel_fields, "", why, NULL);
 	if (!ret)

@@ -222,12 +222,14 @@ json_t *merge_docs(json_t *const *docs, const char *const *names, size_t nr, con
 		return NULL;
 	}
 	for (size_t i = 0; i < nr; i++)
-		json_array_append_new(parts, json_pack("{s:O,s:O,s:O,s:O}", "index",
+		json_array_append_new(parts, json_pack("{s:O,s:O,s:O,s:O,s:O*}", "index",
 						       json_object_get(json_object_get(docs[i], "shard"), "index"), "id",
 						       json_object_get(docs[i], "id"), "created", json_object_get(docs[i], "created"),
-						       "host", json_object_get(docs[i], "host")));
+						       "host", json_object_get(docs[i], "host"), "cost",
+						       json_object_get(docs[i], "cost")));
 	out = json_deep_copy(docs[0]);
 	json_object_del(out, "shard");
+	json_object_del(out, "cost");
 	json_object_set_new(out, "id", json_string(id));
 	json_object_set_new(out, "parts", parts);
 	json_object_set_new(out, "images", images);

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
@@ -34,6 +35,9 @@
 #define HOST_MEM_MB	(12u << 10)
 /* A debug kernel under TCG is about this much slower than the lean one. */
 #define DEBUG_SLOWDOWN	4
+/* A guest whose watchdog spoke while QEMU had less than this share of a processor is booted again, so often. */
+#define STARVED_SHARE	0.5
+#define STARVED_BOOTS	3
 
 struct kernel {
 	char *label;
@@ -57,6 +61,7 @@ struct session {
 	struct run_dir rd;
 	json_t *inputs;
 	double load_before[3];
+	double prepare_s;		/* from the run's beginning to the first boot */
 	char created[32];
 	char durations_hash[65];	/* --shard */
 };
@@ -356,6 +361,26 @@ double run_slowdown(enum vm_accel accel, const char *kernel)
 	return (accel == ACCEL_TCG ? 1.0 : 0.5) * (strstr(kernel, "+debug") ? DEBUG_SLOWDOWN : 1) * crowd();
 }
 
+/*
+ * Did the guest's watchdog speak because the host had no time for QEMU? A virtual CPU that others wait for spins, so that a kernel that is at
+ * fault keeps QEMU busy.
+ */
+static bool starved(const struct vm_result *r)
+{
+	const char *at, *kind = r->splat ? console_splat(r->splat, &at) : NULL;
+
+	return kind && (!strcmp(kind, "lockup") || !strcmp(kind, "RCU stall")) && r->cpu_s < STARVED_SHARE * r->wall_s;
+}
+
+/* CLOCK_REALTIME in seconds. */
+static double date_s(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return ts.tv_sec + ts.tv_nsec / 1e9;
+}
+
 /* A child's whole life. Returns its exit status. */
 static int boot_cell(struct session *s, size_t idx, int feed_fd)
 {
@@ -375,6 +400,8 @@ static int boot_cell(struct session *s, size_t idx, int feed_fd)
 				 .idle_s = 90 * slow, .total_s = c->s->timeout * slow, .dir = tmp, .console = console,
 				 .record = on_record, .arg = &feed };
 	struct vm_result res = {};
+	unsigned int thrown_away = 0;
+	double date;
 	json_t *o;
 	int ret;
 
@@ -386,7 +413,16 @@ static int boot_cell(struct session *s, size_t idx, int feed_fd)
 							  .size = c->s->device_size };
 	if (!img->synthetic && c->lane != LANE_ICOUNT)
 		disks[cfg.nr_disks++] = (struct vm_disk){ .path = img->tar, .serial = "image", .readonly = true };
-	ret = vm_run(&cfg, &res);
+	for (;;) {
+		date = date_s();
+		ret = vm_run(&cfg, &res);
+		if (ret || interrupted() || !starved(&res) || thrown_away == STARVED_BOOTS - 1)
+			break;
+		thrown_away++;
+		warn("cell %s (%s): the host gave QEMU %.0f %% of a processor, and the guest's watchdog spoke (%s); booting it again", c->id,
+		     c->s->name, 100 * res.cpu_s / res.wall_s, res.why);
+		vm_result_free(&res);
+	}
 	unlink(initrd);
 	if (ret == -EINTR || interrupted())
 		return EXIT_INFRA;
@@ -405,6 +441,10 @@ static int boot_cell(struct session *s, size_t idx, int feed_fd)
 	json_object_set_new(o, "console", json_sprintf("consoles/%s.log", c->id));
 	json_object_set_new(o, "boot_s", json_real(res.boot_s));
 	json_object_set_new(o, "wall_s", json_real(res.wall_s));
+	json_object_set_new(o, "cpu_s", json_real(res.cpu_s));
+	json_object_set_new(o, "date_s", json_real(date));
+	if (thrown_away)
+		json_object_set_new(o, "thrown_away", json_integer(thrown_away));
 	add_records(o, res.records);
 	ret = json_save(out, o);
 	return ret ? EXIT_INFRA : EXIT_OK;
@@ -819,6 +859,80 @@ static json_t *gates_of(const struct session *s)
 	return out;
 }
 
+/* --- what a run costs --------------------------------------------------------------------------------------------------- */
+
+static double cpu_used_s(void)
+{
+	struct rusage self, children;
+
+	getrusage(RUSAGE_SELF, &self);
+	getrusage(RUSAGE_CHILDREN, &children);
+	return rusage_s(&self) + rusage_s(&children);
+}
+
+static int cmp_date(const void *a, const void *b)
+{
+	double x = json_number_value(json_object_get(*(json_t *const *)a, "date_s"));
+	double y = json_number_value(json_object_get(*(json_t *const *)b, "date_s"));
+
+	return (x > y) - (x < y);
+}
+
+/*
+ * "cost" of a run document: seconds in which at least one guest was running, and QEMU's processor time. Boots from before the session, which a
+ * resumed run has, do not count; nor do those that were thrown away. refresh_cost() adds the rest.
+ */
+static json_t *guests_cost(const struct session *s, const json_t *cells)
+{
+	double since = date_s() - (now_s() - s->ro->began), guests = 0, qemu = 0, until = 0;
+	const json_t **c = xcalloc(json_array_size(cells) + 1, sizeof(*c));
+	size_t n = json_array_size(cells);
+
+	for (size_t i = 0; i < n; i++)
+		c[i] = json_array_get(cells, i);
+	qsort(c, n, sizeof(*c), cmp_date);
+	for (size_t i = 0; i < n; i++) {
+		double from = json_number_value(json_object_get(c[i], "date_s")), to;
+
+		if (from < since)
+			continue;
+		to = from + json_number_value(json_object_get(c[i], "wall_s"));
+		guests += fmax(to - fmax(from, until), 0);
+		until = fmax(until, to);
+		qemu += json_number_value(json_object_get(c[i], "cpu_s"));
+	}
+	free(c);
+	return json_pack("{s:f,s:f,s:f}", "prepare_s", s->prepare_s, "guests_s", guests, "qemu_cpu_s", qemu);
+}
+
+/* Brings the totals of "cost" up to now. */
+static void refresh_cost(const json_t *doc, const struct run_options *ro)
+{
+	json_t *cost = json_object_get(doc, "cost");
+
+	if (!cost || !ro->began)
+		return;
+	json_object_set_new(cost, "total_s", json_real(now_s() - ro->began));
+	json_object_set_new(cost, "harness_cpu_s",
+			    json_real(cpu_used_s() - ro->cpu_began - json_number_value(json_object_get(cost, "qemu_cpu_s"))));
+}
+
+/* What the reports cost is known after they are made only; nothing else in the stored document changes. 0 or -errno, printed. */
+static int store_cost(const char *dir, const json_t *doc)
+{
+	char *path = xasprintf("%s/run.json", dir);
+	json_t *stored = json_read(path);
+	int ret = stored ? 0 : -EIO;
+
+	if (stored) {
+		json_object_set(stored, "cost", json_object_get(doc, "cost"));
+		ret = json_save(path, stored);
+	}
+	json_decref(stored);
+	free(path);
+	return ret;
+}
+
 static json_t *assemble(struct session *s, bool complete)
 {
 	json_t *cells = json_array(), *doc, *host = host_facts(), *cmd = json_array(), *missing = json_array();
@@ -853,6 +967,10 @@ static json_t *assemble(struct session *s, bool complete)
 			"determinism_pairs", pairs, "missing", missing, "cells", cells);
 	json_object_set_new(doc, "gates", gates_of(s));
 	json_object_set(doc, "agent", json_object_get(s->inputs, "agent"));
+	if (s->ro->began) {
+		json_object_set_new(doc, "cost", guests_cost(s, cells));
+		refresh_cost(doc, s->ro);
+	}
 	if (s->ro->shards)
 		json_object_set_new(doc, "shard", json_pack("{s:i,s:i,s:s}", "index", s->ro->shard, "count", s->ro->shards, "durations",
 							    s->durations_hash));
@@ -1127,6 +1245,12 @@ int report_run(const char *dir, json_t *whole, const struct run_options *ro)
 		if (ret == EXIT_INFRA || !status)
 			status = ret;
 	}
+	ret = plots_draw(doc, dir, templates);
+	if (ret < 0) {
+		err("%s/plots: no plots: %s", dir, strerror(-ret));
+		status = EXIT_INFRA;
+	}
+	refresh_cost(doc, ro);
 	if (opt.json) {
 		json_t *v = report_json(doc, cmp, nr_cmp);
 
@@ -1135,11 +1259,6 @@ int report_run(const char *dir, json_t *whole, const struct run_options *ro)
 		json_decref(v);
 	} else if (!opt.quiet) {
 		report_terminal(stdout, doc, cmp, nr_cmp, ro->all, isatty(STDOUT_FILENO));
-	}
-	ret = plots_draw(doc, dir, templates);
-	if (ret < 0) {
-		err("%s/plots: no plots: %s", dir, strerror(-ret));
-		status = EXIT_INFRA;
 	}
 	if (write_reports(dir, doc, cmp, nr_cmp))
 		status = EXIT_INFRA;
@@ -1227,16 +1346,22 @@ int run_conclude(const char *dir, json_t *doc, bool history, const struct run_op
 	return cells == EXIT_INFRA || cmp == EXIT_OK ? cells : cmp;
 }
 
-int run_bench(const struct run_options *ro, char **dir)
+int run_bench(const struct run_options *options, char **dir)
 {
+	struct run_options own = *options;
+	const struct run_options *ro = &own;
 	struct session s;
 	json_t *doc;
-	int ret = session_open(&s, ro), status;
+	int ret, status;
 
+	own.began = now_s();
+	ret = session_open(&s, ro);
 	if (ret) {
 		session_close(&s);
 		return open_status(ret);
 	}
+	s.prepare_s = now_s() - own.began;
+	own.cpu_began = cpu_used_s();
 	doc = carry_out(&s, &status);
 	if (doc && json_object_get(doc, "complete") == json_true()) {
 		int end;
@@ -1248,6 +1373,8 @@ int run_bench(const struct run_options *ro, char **dir)
 			end = cells_status(doc);
 		} else {
 			end = run_conclude(s.rd.path, doc, s.plan->history && !ro->cell && !ro->only, ro);
+			if (store_cost(s.rd.path, doc))
+				end = EXIT_INFRA;
 		}
 		if (!status)
 			status = end;

@@ -355,6 +355,11 @@ bool file_exists(const char *path)
 	return access(path, F_OK) == 0;
 }
 
+double rusage_s(const struct rusage *r)
+{
+	return r->ru_utime.tv_sec + r->ru_stime.tv_sec + (r->ru_utime.tv_usec + r->ru_stime.tv_usec) / 1e6;
+}
+
 double now_s(void)
 {
 	struct timespec ts;

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
@@ -64,6 +65,7 @@ int write_file_atomic(const char *path, const char *data, size_t len);
 int copy_file(const char *src, const char *dst);			/* reflinks where it can */
 int remove_tree(const char *path);					/* rm -rf; 0 if it is not there */
 bool file_exists(const char *path);
+double rusage_s(const struct rusage *r);					/* processor time, user and system, seconds */
 double now_s(void);							/* CLOCK_MONOTONIC, seconds */
 
 /* SHA-256 as 64 hex digits plus NUL. */

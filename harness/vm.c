@@ -18,6 +18,7 @@
 #include <sys/mman.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -715,9 +716,12 @@ static void pull_qmp(struct vm *v)
 
 static void reap(struct vm *v)
 {
-	if (v->gone || waitpid(v->pid, &v->status, WNOHANG) != v->pid)
+	struct rusage used;
+
+	if (v->gone || wait4(v->pid, &v->status, WNOHANG, &used) != v->pid)
 		return;
 	v->gone = true;
+	v->res->cpu_s = rusage_s(&used);
 }
 
 /* --- the loop -------------------------------------------------------------------------------------------------------------- */

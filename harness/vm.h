@@ -71,6 +71,7 @@ struct vm_result {
 	json_t *argv;			/* QEMU's command line, array of strings */
 	char *cmdline;			/* the kernel's */
 	double boot_s, wall_s;		/* until "hello"; in total */
+	double cpu_s;			/* processor time that QEMU used */
 	char *splat;			/* first splat's text (a few lines) or NULL */
 	bool cut;			/* ended by cut_at */
 };

@@ -340,6 +340,10 @@ static void whole(void **state)
 		 "gate = again:unchanged slow:regressed\n");
 	must("./shbench run nightly", 0, "gate: all 2 comparisons whose outcome is known came out as they must");
 	assert_null(strstr(ft_said, "pte-only"));
+	/* What it cost, on the terminal, in the document and in the pages. */
+	must("./shbench report last", 0, "a guest was running in");
+	must("grep -q '\"harness_cpu_s\"' results/runs/*/run.json && grep -q '^| took |' results/runs/*/summary.md && "
+	     "grep -q '<th>took</th>' results/runs/*/report.html", 0, "");
 	/* All rows, written as people write it. */
 	must("./shbench report last -v all", 0, "class=pte-only  1 kinsn");
 	/* The gate's kernels are not in the history. */
@@ -359,11 +363,29 @@ static void whole(void **state)
 	must("SHCACHE_RESULTS=bad ./shbench report", 3, "INVALID: 1 of 2 comparisons");
 }
 
+/*
+ * The guest's watchdog speaks while QEMU has used no processor time: that is the host's doing, so the boot is repeated. If it always does, it
+ * is the kernel's.
+ */
+static void starved(void **state)
+{
+	(void)state;
+	ft_kernel("base", GUEST(1000));
+	ft_kernel("cand", "[   23.000000] watchdog: BUG: soft lockup - CPU#0 stuck for 23s! [swapper/0:1]\n");
+	ft_write("bench/busy.plan", "[plan]\nkernels = base cand\n[main]\nworkload = fault\nlane = icount\nmem = 64M\n");
+	must("SHCACHE_RESULTS=busy ./shbench run busy", 1, "% of a processor, and the guest's watchdog spoke");
+	assert_non_null(strstr(ft_said, "2 thrown away (busy host)"));
+	must("grep -q '\"thrown_away\": 2' busy/*/run.json && grep -q '^- 2 boots were thrown away' busy/*/summary.md", 0, "");
+	/* Any other splat counts at once. */
+	ft_kernel("cand", "[    3.000000] BUG: KASAN: use-after-free in foo+0x1/0x2\n");
+	must("SHCACHE_RESULTS=splat ./shbench run busy || ! grep -q thrown_away splat/*/run.json", 0, "KASAN");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(plans),    cmocka_unit_test(cells),   cmocka_unit_test(as_it_must), cmocka_unit_test(none),
-		cmocka_unit_test(failures), cmocka_unit_test(reports), cmocka_unit_test(whole),
+		cmocka_unit_test(failures), cmocka_unit_test(reports), cmocka_unit_test(whole),	     cmocka_unit_test(starved),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -25,6 +25,9 @@ static json_t *valid(void)
 	c = fx_cell(doc, "base", "w", "wall", "xfs", "reflink", 0, 0);
 	fx_sample(c, "lat", 5, "a=1");
 	fx_hist(c, "lat", 1000, 0.1, 50, "a=1");
+	json_object_set_new(c, "thrown_away", json_integer(1));
+	json_object_set_new(doc, "cost", json_pack("{s:f,s:f,s:f,s:f,s:f}", "total_s", 100.0, "prepare_s", 2.0, "guests_s", 97.0, "qemu_cpu_s",
+						   150.0, "harness_cpu_s", 3.0));
 	json_array_append_new(json_object_get(c, "blobs"), json_pack("{s:s,s:{},s:i}", "k", "fio", "x", "v", 1));
 	return doc;
 }
