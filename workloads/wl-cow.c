@@ -435,7 +435,7 @@ static const struct wl_param params[] = {
 
 /* The floors of bytes and pages leave room for metadata: the journal's place on the disk is not the same each time. */
 static const struct wl_metric metrics[] = {
-	{ "cow", "ns", WL_LOWER, 0.02, 50, "one first write into a clone" },
+	{ "cow", "ns", WL_LOWER, 0.004, 10, "one first write into a clone" },
 	{ "cow_open", "ns", WL_INFO, 0, 0, "opening the clone for writing (overlay: the copy-up)" },
 	{ "cow_fsync", "ns", WL_LOWER, 0.1, 2000, "fsync() after the writes, per operation" },
 	{ "cow_read_io", "bytes", WL_LOWER, 0.01, 65536, "bytes read from the device during the writes" },
