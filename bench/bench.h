@@ -60,6 +60,10 @@ double stat_hodges_lehmann(const double *a, size_t n, const double *b, size_t m,
 double stat_hodges_lehmann_paired(const double *d, size_t n, double conf, double ci[2]);
 /* Holm's step-down: adjusts p[0..n) in place. */
 void stat_holm(double *p, size_t n);
+/*
+ * The interval of Clopper and Pearson (Biometrika 26, 1934) for the share of successes, k of n, at level conf: exact, never too narrow.
+ */
+void stat_binomial_interval(size_t k, size_t n, double conf, double ci[2]);
 /* Slope and intercept by Theil-Sen with a confidence interval of the slope (Kendall/Sen 1968). -EINVAL if n < 2 or x is constant. */
 int stat_theil_sen(const double *x, const double *y, size_t n, double conf, double *slope, double *icept, double ci[2]);
 /* Smallest number of boots per side with which an exact two-sided U test can reach alpha. */

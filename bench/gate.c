@@ -19,8 +19,7 @@ static json_t *sift(const json_t *list, bool gate, const char *section)
 	return out;
 }
 
-/* One section of the gate as a document of its own. */
-static json_t *gate_doc(const json_t *doc, const char *section, const char *base)
+json_t *gate_section(const json_t *doc, const char *section, const char *base)
 {
 	json_t *out = json_copy((json_t *)doc);
 
@@ -143,7 +142,7 @@ static char *evidence(const struct comparison *c, enum verdict want, const char 
 static bool judge(const json_t *doc, const json_t *gate, char **why)
 {
 	const char *want = json_str(gate, "want", ""), *base = json_str(gate, "base", ""), *metric = json_str(gate, "metric", "");
-	json_t *sub = gate_doc(doc, json_str(gate, "section", ""), base);
+	json_t *sub = gate_section(doc, json_str(gate, "section", ""), base);
 	enum verdict verdict = !strcmp(want, "unchanged") ? V_UNCHANGED : !strcmp(want, "regressed") ? V_REGRESSED : V_IMPROVED;
 	struct comparison c;
 	bool ok;

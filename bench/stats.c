@@ -509,3 +509,35 @@ size_t stat_change_points(const double *v, size_t n, size_t least, double alpha,
 	*out = s.found;
 	return s.nr;
 }
+
+/* P(X >= k) of a binomial distribution. */
+static double binomial_tail(size_t k, size_t n, double p)
+{
+	double sum = 0;
+
+	if (p <= 0 || p >= 1)
+		return p >= 1 || !k;
+	for (size_t i = k; i <= n; i++)
+		sum += exp(lgamma((double)n + 1) - lgamma((double)i + 1) - lgamma((double)(n - i) + 1) + (double)i * log(p) +
+			   (double)(n - i) * log1p(-p));
+	return fmin(sum, 1);
+}
+
+/* The share for which P(X >= k) is the level; it grows with the share. */
+static double binomial_share(size_t k, size_t n, double level)
+{
+	double lo = 0, hi = 1;
+
+	for (int i = 0; i < 60; i++) {
+		double mid = (lo + hi) / 2;
+
+		*(binomial_tail(k, n, mid) < level ? &lo : &hi) = mid;
+	}
+	return (lo + hi) / 2;
+}
+
+void stat_binomial_interval(size_t k, size_t n, double conf, double ci[2])
+{
+	ci[0] = k ? binomial_share(k, n, (1 - conf) / 2) : 0;
+	ci[1] = k < n ? binomial_share(k + 1, n, (1 + conf) / 2) : 1;
+}

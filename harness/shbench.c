@@ -33,14 +33,14 @@ static const char exit_codes[] =
 /* Options that several commands know; each command takes the ones it needs. */
 struct args {
 	struct run_options run;
-	const char *fs, *mode, *image, *metric;
+	const char *fs, *mode, *image, *metric, *output;
 	unsigned int n;
 	char *pos[256];
 	unsigned int nr_pos, max_pos, min_pos;
 	const char *what;	/* the positional arguments, for messages */
 };
 
-enum { OPT_CELL = 256, OPT_RESUME, OPT_STRICT, OPT_FORCE, OPT_ACCEL, OPT_FS, OPT_MODE, OPT_IMAGE, OPT_N, OPT_METRIC, OPT_ONLY, OPT_SHARD, OPT_DURATIONS, OPT_PLAN, OPT_SEED, OPT_CPUS, OPT_MOUNT };
+enum { OPT_CELL = 256, OPT_RESUME, OPT_STRICT, OPT_FORCE, OPT_ACCEL, OPT_FS, OPT_MODE, OPT_IMAGE, OPT_N, OPT_METRIC, OPT_ONLY, OPT_SHARD, OPT_DURATIONS, OPT_PLAN, OPT_SEED, OPT_CPUS, OPT_MOUNT, OPT_OUTPUT };
 
 static const struct argp_option common_options[] = {
 	{ "quiet", 'q', NULL, 0, "No progress, only results and errors", 0 },
@@ -91,6 +91,11 @@ static const struct argp_option bisect_argp_options[] = {
 	{ "plan", OPT_PLAN, "PLAN", 0, "Whose sections are measured (default: nightly)", 0 },
 	{ "only", OPT_ONLY, "PLACE", 0, "SECTION[/LANE[/FS[/MODE[/IMAGE]]]] of the plan", 0 },
 	{ "jobs", 'j', "N", 0, "VMs at once (default: one per core)", 0 },
+	{ 0 }
+};
+
+static const struct argp_option gate_argp_options[] = {
+	{ "output", OPT_OUTPUT, "DIR", 0, "Draw the power curve there", 0 },
 	{ 0 }
 };
 
@@ -179,6 +184,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case OPT_ACCEL:
 		a->run.accel = arg_accel(state, arg);
+		return 0;
+	case OPT_OUTPUT:
+		a->output = arg;
 		return 0;
 	case OPT_METRIC:
 		a->metric = arg;
@@ -388,6 +396,49 @@ static int cmd_compare(int argc, char **argv)
 	free(path_a);
 	free(path_b);
 	return ret;
+}
+
+static int cmd_gate(int argc, char **argv)
+{
+	char *templates = xasprintf("%s/results/templates", top_dir()), *why = NULL;
+	struct args a = {};
+	json_t *docs[ARRAY_SIZE(a.pos)], *power = NULL;
+	unsigned int nr = 0;
+	int status = EXIT_INFRA;
+
+	parse(argc, argv, gate_argp_options, "RUN...",
+	      "Over several runs of a plan with a gate, with different seeds: how often each comparison whose outcome is known came out as it "
+	      "must, and from which size on a change is found. Ends with 1 if one came out otherwise.", 1, ARRAY_SIZE(a.pos), &a);
+	for (; nr < a.nr_pos; nr++) {
+		char *path;
+
+		docs[nr] = load_run(a.pos[nr], &path);
+		if (!docs[nr])
+			goto out;
+		free(path);
+	}
+	power = gate_power(docs, nr, &why);
+	if (!power) {
+		err("%s; take complete runs of plans with `gate =`, such as power and nightly", why);
+		goto out;
+	}
+	if (opt.json) {
+		json_dumpf(power, stdout, JSON_INDENT(1) | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(9));
+		putchar('\n');
+	} else {
+		gate_power_print(stdout, power);
+	}
+	if (a.output && gate_power_draw(power, a.output, templates) < 0)
+		goto out;
+	status = json_integer_value(json_object_get(power, "false_alarms")) || json_integer_value(json_object_get(power, "misses"))
+			 ? EXIT_REGRESSION : EXIT_OK;
+out:
+	while (nr)
+		json_decref(docs[--nr]);
+	json_decref(power);
+	free(why);
+	free(templates);
+	return status;
 }
 
 static int cmd_merge(int argc, char **argv)
@@ -638,6 +689,7 @@ static const struct command {
 	{ "compare", "A B", "compare two runs, or two kernels of one", cmd_compare },
 	{ "bisect", "GOOD BAD", "which patch or commit moved a metric", cmd_bisect },
 	{ "merge", "RUN...", "join the runs of a plan's parts (run --shard I/N)", cmd_merge },
+	{ "gate", "RUN...", "how often the gate of several runs found what it must, and how small a change", cmd_gate },
 	{ "coverage", "[RUN...]", "lines and branches of the series that tests have reached (plan coverage)", cmd_coverage },
 	{ "durations", "[RUN]", "how long boots took, for an even split into parts", cmd_durations },
 	{ "history", "[add RUN]", "what changed over all nights, with plots", cmd_history },

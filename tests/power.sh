@@ -1,9 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# How often the gate's comparisons come out as they must: the plan `power`, with another seed each time. Best on a host that has other things to
-# do: neither lane may care. Prints a table and a closing line; exit code 1 if any comparison came out otherwise.
+# How often the gate's comparisons come out as they must, and how small a change is found: the plan `power`, with another seed each time, and
+# `shbench gate` over these runs. Best on a host that has other things to do: neither lane may care. Exit code 1 if any comparison came out
+# otherwise.
 #
-#	power.sh [REPETITIONS [FIRST SEED]]	20 from 1 on, if not said
+#	power.sh [REPETITIONS [FIRST SEED [DIRECTORY]]]	20 from 1 on, if not said; the power curve is drawn in DIRECTORY
 #
 # Needs the kernels base and perf-*, which it builds; nothing else may be running in the results directory ($SHCACHE_RESULTS).
 set -u
@@ -11,31 +12,18 @@ set -u
 n=${1:-20}
 first=${2:-1}
 top=$(cd "$(dirname "$0")/.." && pwd) || exit 3
-tally=$(mktemp) || exit 3
-trap 'rm -f "$tally"' EXIT
+runs=
 
 for seed in $(seq "$first" $((first + n - 1))); do
-	# 3: a gate failed, which is counted below.
-	"$top/shbench" run power --seed "$seed" --json -q >"$tally.json" 2>/dev/null
+	said=$("$top/shbench" run power --seed "$seed" --json -q 2>/dev/null)
 	status=$?
+	# 3: a gate failed, which is counted below.
 	if [ $status -ne 0 ] && [ $status -ne 3 ]; then
 		echo "power.sh: shbench run power --seed $seed ended with $status" >&2
 	fi
-	awk -v host="$(cut -d' ' -f1 /proc/loadavg)" '
-		/"section":/ { gsub(/[",]/, "", $2); section = $2 }
-		/"label":/ { gsub(/[",]/, "", $2); label = $2 }
-		/"want":/ { gsub(/[",]/, "", $2); want = $2 }
-		/"ok":/ { gsub(/,/, "", $2); print section, label, want, $2, host }' "$tally.json" >>"$tally"
-	rm -f "$tally.json"
+	run=$(printf '%s\n' "$said" | sed -n 's/^ "run": "\(.*\)",$/\1/p')
+	[ -n "$run" ] || { echo "power.sh: shbench run power --seed $seed left no run" >&2; exit 3; }
+	runs="$runs $run"
 done
-awk -v runs="$n" '
-	{ key = sprintf("%-13s %-20s %-10s", $1, $2, $3); all[key]++; ok[key] += $4 == "true"; sum += $5; lines++
-	  if ($4 != "true") $3 == "unchanged" ? alarms++ : misses++ }
-	END {
-		print "section       kernel               must be    so"
-		fflush()
-		for (k in all) print k, ok[k] "/" all[k] | "sort"
-		close("sort")
-		printf "%d runs, load %.1f: %d false alarms, %d misses\n", runs, lines ? sum / lines : 0, alarms, misses
-		exit alarms + misses > 0 || lines == 0
-	}' "$tally"
+# shellcheck disable=SC2086 # a list of words
+exec "$top/shbench" gate ${3:+--output "$3"} $runs

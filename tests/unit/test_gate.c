@@ -305,6 +305,48 @@ static void reports(void **state)
 	}
 }
 
+/* Three runs: one is as it must be, in one the A/A pair is not, in one the regression is too small. */
+static void power(void **state)
+{
+	static const double again[] = { 1000, 1031, 1000 }, slow[] = { 1030, 1040, 1002 };
+	json_t *docs[3], *p, *e, *plain = fx_doc();
+	char *text = NULL, *out = NULL;
+	size_t len;
+	FILE *f;
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++)
+		docs[i] = make(again[i], slow[i], 1000);
+	p = gate_power(docs, 3, &text);
+	assert_non_null(p);
+	assert_null(text);
+	assert_int_equal(json_integer_value(json_object_get(p, "false_alarms")), 1);
+	assert_int_equal(json_integer_value(json_object_get(p, "misses")), 1);
+	assert_int_equal(json_array_size(json_object_get(p, "gates")), 2);
+	/* The A/A pair too: a share of false alarms. */
+	assert_int_equal(json_array_size(json_object_get(p, "power")), 2);
+	e = json_array_get(json_object_get(p, "power"), 1);
+	assert_string_equal(json_string_value(json_object_get(e, "label")), "gate-slow");
+	/* Rows of storm and cold-major do not change, so that never all rows regress. */
+	assert_int_equal(json_integer_value(json_object_get(e, "all")), 0);
+	assert_int_equal(json_integer_value(json_object_get(e, "any")), 2);
+	assert_int_equal(json_integer_value(json_object_get(e, "of")), 3);
+	assert_float_equal(json_number_value(json_object_get(e, "high")), 0.04, 1e-9);
+	assert_float_equal(json_number_value(json_array_get(json_object_get(e, "ci"), 1)), 0.7075982, 1e-6);
+	f = open_memstream(&out, &len);
+	gate_power_print(f, p);
+	fclose(f);
+	assert_non_null(strstr(out, "3 runs: 1 false alarms, 1 misses"));
+	free(out);
+	json_decref(p);
+	for (size_t i = 0; i < 3; i++)
+		json_decref(docs[i]);
+	assert_null(gate_power(&plain, 1, &text));
+	assert_non_null(strstr(text, "has no gate"));
+	free(text);
+	json_decref(plain);
+}
+
 /* --- as a whole -------------------------------------------------------------------------------------------------------------------- */
 
 static int setup(void **state)
@@ -352,6 +394,9 @@ static void whole(void **state)
 	/* A second night: now there is a line to draw, and the page shows it. */
 	must("sleep 1.1; ./shbench run nightly && grep -c History results/runs/*/report.html", 0, ":1");
 	must("for i in 1 2; do SHCACHE_RESULTS=parts ./shbench run nightly --shard $i/2; done; ./shbench merge parts/*-nightly-*", 0, "gate: all 2 comparisons");
+	must("./shbench gate results/runs/*-nightly-* parts/*-nightly-*", 3, "is only a part of one");
+	/* Over all runs; the curve wants more sizes than one. */
+	must("./shbench gate --output curve results/runs/*-nightly-* && ls curve | wc -l", 0, "0 false alarms, 0 misses");
 	/* A single boot is no gate; one gate alone is. */
 	must("./shbench run nightly --cell $(./shbench list nightly | grep -m1 gate-slow | cut -c-12)", 0, "");
 	must("./shbench run nightly --only gate-fault", 0, "gate: all 2 comparisons");
@@ -361,6 +406,16 @@ static void whole(void **state)
 	must("SHCACHE_RESULTS=bad ./shbench run nightly", 3, "the gate failed: 1 comparisons whose outcome is known came out otherwise");
 	must("test ! -e bad/history.jsonl", 0, "");
 	must("SHCACHE_RESULTS=bad ./shbench report", 3, "INVALID: 1 of 2 comparisons");
+	must("./shbench gate bad/*-nightly-*", 1, "1 runs: 0 false alarms, 1 misses");
+	must("./shbench gate --json bad/*-nightly-*", 1, "\"misses\": 1");
+	/* A curve: three sizes, one of them too small, and the same data that draw it. */
+	ft_kernel("slow5", GUEST(1003));
+	ft_kernel("slow9", GUEST(1009));
+	ft_write("bench/curve.plan", "[plan]\nkernels = base\n[g]\nworkload = fault\nlane = icount\nmem = 64M\n"
+		 "kernels = base base:again slow5 slow9 slow\ngate = again:unchanged slow9:regressed:fault_batch slow5:unchanged\n");
+	must("SHCACHE_RESULTS=curves ./shbench run curve && ./shbench gate --output curve curves/*-curve-*", 0, "1 runs: 0 false alarms, 0 misses");
+	must("cut -f3,5 curve/g-fault-batch.tsv | tr '\\n\\t' ' :'", 0, "x:value 0:0 0.2:0 0.3:0 0.9:100 ");
+	must("file curve/g-fault-batch.png curve/g-fault-batch.svg", 0, "PNG image data, 1000 x 620");
 }
 
 /*
@@ -385,7 +440,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(plans),    cmocka_unit_test(cells),   cmocka_unit_test(as_it_must), cmocka_unit_test(none),
-		cmocka_unit_test(failures), cmocka_unit_test(reports), cmocka_unit_test(whole),	     cmocka_unit_test(starved),
+		cmocka_unit_test(failures), cmocka_unit_test(reports), cmocka_unit_test(power),    cmocka_unit_test(whole),
+		cmocka_unit_test(starved),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -250,6 +250,26 @@ static void theil_sen(void **state)
 }
 
 /* From 2 / C(2n, n): 0.1, 0.029, 0.0079, 0.0022, 0.00058, 0.00016. */
+/* Against bisection of exact sums of binomial coefficients (Python). */
+static void binomial_interval(void **state)
+{
+	static const struct {
+		size_t k, n;
+		double lo, hi;
+	} t[] = {
+		{ 0, 20, 0, 0.168433470983085 }, { 20, 20, 0.831566529016915, 1 }, { 5, 10, 0.187086028447398, 0.812913971552602 },
+		{ 1, 7, 0.00361029686190, 0.57872319704319 }, { 0, 0, 0, 1 },
+	};
+	double ci[2];
+
+	(void)state;
+	for (size_t i = 0; i < N(t); i++) {
+		stat_binomial_interval(t[i].k, t[i].n, 0.95, ci);
+		near(ci[0], t[i].lo, 1e-6);
+		near(ci[1], t[i].hi, 1e-6);
+	}
+}
+
 static void min_boots(void **state)
 {
 	(void)state;
@@ -359,6 +379,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(median),
+		cmocka_unit_test(binomial_interval),
 		cmocka_unit_test(mann_whitney_exact),
 		cmocka_unit_test(mann_whitney_extremes),
 		cmocka_unit_test(mann_whitney_ties),
