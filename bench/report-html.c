@@ -27,7 +27,9 @@ static const char style[] =
 	".chip span{color:#444;font-size:.88em}\n"
 	".scroll{overflow-x:auto}table{border-collapse:collapse;font-size:.86em}\n"
 	"th,td{padding:.25em .6em;border-bottom:1px solid #e6e6e6;vertical-align:top;text-align:left}th{color:#555;font-weight:600;white-space:nowrap}\n"
-	"td.r,th.r{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}td.n{white-space:nowrap}td.v{min-width:7em;max-width:16em}td.c{min-width:19em;overflow-wrap:anywhere}\n"
+	"td.r,th.r{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}td.n{white-space:nowrap}\n"
+	"tr.open td{border-bottom:0;padding-bottom:0}tr.more td{padding-top:.1em;color:#777}\n"
+	".known td:nth-child(-n+4),.known code{white-space:nowrap}\n"
 	"code{font:.92em 'DejaVu Sans Mono',monospace;background:#f4f4f4;padding:.05em .3em;border-radius:.2em;user-select:all}\n"
 	"details{margin:.6em 0}summary{cursor:pointer;color:#0b57d0}\n"
 	".plots{display:grid;grid-template-columns:repeat(auto-fill,minmax(620px,1fr));gap:1em}\n"
@@ -107,7 +109,8 @@ static void put_row(FILE *f, const struct cmp_row *r)
 {
 	char *place = report_place(r);
 
-	fputs("<tr>", f);
+	/* Two lines: with the command beside the numbers the table would be wider than most screens. */
+	fputs("<tr class=\"open\">", f);
 	put_element(f, "<td class=\"n\">", r->workload, "/");
 	put_element(f, "", r->lane, "</td>");
 	put_element(f, "<td class=\"n\">", place, "</td>");
@@ -117,19 +120,20 @@ static void put_row(FILE *f, const struct cmp_row *r)
 	put_element(f, "<td class=\"r\">", show_value(r->cand, r->unit, r->lane), "</td>");
 	put_element(f, "<td class=\"r\">", show_percent(r->rel), "</td>");
 	put_interval(f, r);
-	fprintf(f, "<td class=\"v %s\">%s", verdict_name(r->verdict), verdict_name(r->verdict));
+	fprintf(f, "<td class=\"n %s\">%s</td></tr>\n<tr class=\"more\"><td></td><td colspan=\"8\">", verdict_name(r->verdict),
+		verdict_name(r->verdict));
+	put_element(f, "<code>", r->reproduce, "</code>");
 	if (r->why)
-		put_element(f, ": ", r->why, "");
-	fputs("</td>", f);
-	put_element(f, "<td class=\"c\"><code>", r->reproduce, "</code></td></tr>\n");
+		put_element(f, " ", r->why, "");
+	fputs("</td></tr>\n", f);
 	free(place);
 }
 
 static void put_rows(FILE *f, const struct cmp_row *const *rows, size_t nr)
 {
-	fputs("<div class=\"scroll\"><table><tr><th>workload</th><th>where</th><th>metric</th><th>at</th><th class=\"r\">base</th>"
-	      "<th class=\"r\">new</th><th class=\"r\">change</th><th>interval; grey: too small to matter</th><th>verdict</th>"
-	      "<th>reproduce</th></tr>\n", f);
+	fputs("<p class=\"sub\">Of the intervals, what lies in the grey is too small to matter.</p>\n"
+	      "<div class=\"scroll\"><table><tr><th>workload</th><th>where</th><th>metric</th><th>at</th><th class=\"r\">base</th>"
+	      "<th class=\"r\">new</th><th class=\"r\">change</th><th>interval</th><th>verdict</th></tr>\n", f);
 	for (size_t i = 0; i < nr; i++)
 		put_row(f, rows[i]);
 	fputs("</table></div>\n", f);
@@ -322,7 +326,7 @@ int report_html(const char *path, const json_t *doc, const struct comparison *c,
 	put_chips(f, doc, c, nr_cmp);
 	gate = report_gate(doc);
 	if (table_rows(gate)) {
-		fputs("<h2>Gate: comparisons whose outcome is known</h2>\n<div class=\"scroll\">", f);
+		fputs("<h2>Gate: comparisons whose outcome is known</h2>\n<div class=\"scroll known\">", f);
 		table_print_html(f, gate);
 		fputs("</div>\n", f);
 	}

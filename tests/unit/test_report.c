@@ -448,10 +448,10 @@ static void html(void **state)
 	for (size_t i = 0; i < sizeof(outside) / sizeof(outside[0]); i++)
 		if (strstr(text, outside[i]))
 			fail_msg("the page refers to something outside: %s", outside[i]);
-	rows = count_of(text, "<td class=\"c\"><code>./shbench run quick");
+	rows = count_of(text, "<td colspan=\"8\"><code>./shbench run quick");
 	/* All rows, and once more those that changed. */
 	assert_true(rows > all);
-	assert_int_equal(rows, count_of(text, "<td class=\"c\">"));
+	assert_int_equal(rows, count_of(text, "<td colspan=\"8\">"));
 	has(text, "<div class=\"chip regressed\"><b>regressed</b><span>base with shcache, icount lane<br>");
 	has(text, "<div class=\"chip unchanged\"><b>unchanged, times pooled</b>");
 	has(text, "]]&gt; &amp; &lt;b&gt;&quot;it's&quot;&lt;/b&gt;");
