@@ -90,8 +90,8 @@ static int choose_series(struct bisection *b, const json_t *doc)
 	double most = 0;
 	size_t n = 0;
 
-	series_collect(doc, "good", &good);
-	series_collect(doc, "bad", &bad);
+	series_collect(doc, b->bo->good, &good);
+	series_collect(doc, b->bo->bad, &bad);
 	for (size_t i = 0; i < good.nr; i++) {
 		const struct series *g = &good.s[i], *x = strcmp(g->metric, metric) ? NULL : series_by_key(&bad, g->key);
 		double a = series_median(g), diff, size;
@@ -131,12 +131,10 @@ static int probe(size_t step, void *arg)
 	size_t last = b->steps.n - 1;
 	const struct series *s;
 	struct series_set set;
-	char *kernels = xasprintf("%s:step", b->steps.name[step]);
 	json_t *doc;
 
 	note("bisect: %s", b->steps.what[step]);
-	doc = measure(b, kernels, b->place);
-	free(kernels);
+	doc = measure(b, b->steps.name[step], b->place);
 	if (interrupted()) {
 		json_decref(doc);
 		return -EINTR;
@@ -145,7 +143,7 @@ static int probe(size_t step, void *arg)
 		warn("%s cannot be measured; another step is tried", b->steps.name[step]);
 		return -EAGAIN;
 	}
-	series_collect(doc, "step", &set);
+	series_collect(doc, b->steps.name[step], &set);
 	s = series_by_key(&set, b->key);
 	if (s)
 		b->value[step] = series_median(s);
@@ -213,7 +211,7 @@ static void say_found(const struct bisection *b, size_t from, size_t first)
 	printf("%zu steps, %u of them measured\n", b->steps.n - 2, b->measured);
 }
 
-/* "fault.mean" of the plan's first section in the icount lane whose workload has such a metric, as SECTION/icount. */
+/* "fault.mean" of the plan's first section in the icount lane, but for gates, whose workload has such a metric, as SECTION/icount. */
 static char *find_place(const struct bisect_options *bo)
 {
 	json_t *describe = agent_describe(), *w, *m;
@@ -229,7 +227,7 @@ static char *find_place(const struct bisect_options *bo)
 	for (unsigned int s = 0; s < p->nr_sections; s++) {
 		const struct section *sec = &p->sections[s];
 
-		if (place || !sec->lanes || !strstr(sec->lanes, "icount") || sec->peer)
+		if (place || !sec->lanes || !strstr(sec->lanes, "icount") || sec->peer || sec->gate)
 			continue;
 		json_array_foreach(json_object_get(describe, "workloads"), i, w)
 			json_array_foreach(json_object_get(w, "metrics"), k, m)
@@ -265,7 +263,8 @@ int run_bisect(const struct bisect_options *bo)
 	b.value = xmalloc(b.steps.n * sizeof(*b.value));
 	for (size_t i = 0; i < b.steps.n; i++)
 		b.value[i] = NAN;
-	kernels = xasprintf("%s:good,%s:bad", bo->good, bo->bad);
+	/* Under their own names, as the plan's mount options are for these. */
+	kernels = xasprintf("%s,%s", bo->good, bo->bad);
 	doc = measure(&b, kernels, place);
 	ret = doc ? choose_series(&b, doc) : -EIO;
 	json_decref(doc);

@@ -22,7 +22,8 @@
  *	mem = 2G	cpus = 2	of the guest; icount forces one CPU
  *	device = brd | virtio		default: brd for icount, virtio for wall
  *	device_size = 1G
- *	mount = opt,opt			mount options added for every kernel; mount.LABEL = ... for one kernel
+ *	mount = opt,opt			mount options added for every kernel; mount.LABEL = ... for one kernel,
+ *					and for its steps (LABEL@5)
  *	timeout = 120			seconds under TCG for the whole boot
  *	shared = no			wall lane: yes = may run beside other VMs (only counts matter, no times)
  *	peer = no			yes = another technique to hold the kernels against: booted with the baseline only

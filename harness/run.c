@@ -186,10 +186,14 @@ static void on_record(const json_t *rec, void *arg)
 		return;		/* nobody looks */
 }
 
+/* A step on the way to a kernel (NAME@5) is mounted like that kernel. */
 static const char *section_mount(const struct cell *c)
 {
+	size_t name = strcspn(c->label, "@");
+
 	for (unsigned int i = 0; i < c->s->nr_mounts; i++)
-		if (!strcmp(c->s->mounts[i].k, c->label))
+		if (!strcmp(c->s->mounts[i].k, c->label) ||
+		    (c->label[name] && strlen(c->s->mounts[i].k) == name && !strncmp(c->s->mounts[i].k, c->label, name)))
 			return c->s->mounts[i].v;
 	return c->s->mount;
 }

@@ -133,7 +133,8 @@ static int setup(void **state)
 	ft_write("kernels/old.kernel", "source = git:src#base\nconfig = a.config\n");
 	ft_write("kernels/new.kernel", "source = git:src#master\nconfig = a.config\n");
 	ft_write("bench/nightly.plan", "[plan]\nkernels = base cand\n[wall]\nworkload = fault\n"
-		 "[fault]\nworkload = fault\nlane = icount\nfs = xfs\nperturb = 2\nmem = 64M\ndevice_size = 64M\n");
+		 "[gate]\nworkload = fault\nlane = icount\nmem = 64M\nkernels = base base:again\ngate = again:unchanged\n"
+		 "[fault]\nworkload = fault\nlane = icount\nfs = xfs\nmount.cand = logbufs=8\nperturb = 2\nmem = 64M\ndevice_size = 64M\n");
 	return 0;
 }
 
@@ -182,6 +183,11 @@ static void of_a_series(void **state)
 	has("<-  0005-mm-fifth-the-culprit.patch: mm: fifth, the culprit");
 	/* The fourth cannot be told apart from the fifth. */
 	has("moved between cand@3 and cand@5; what lies between cannot be measured");
+	/* The plan's mount options are those of the end and of the steps on the way to it, not of the base. */
+	must("cat results/runs/*/cells/*.json | tr -d '\\n ' | grep -o '\"kernel\":\"cand[@0-9]*\"[^}]*\"mount\":\"[^\"]*\"' | "
+	     "sed 's/.*mount/mount/' | sort -u", 0);
+	assert_string_equal(ft_said, "mount\":\"logbufs=8\"\n");
+	must("! cat results/runs/*/cells/*.json | tr -d '\\n ' | grep -q '\"kernel\":\"base\"[^}]*\"mount\":\"logbufs'", 0);
 	/* Again: nothing is built but what could not be. */
 	built = builds();
 	must("./shbench bisect base cand --metric fault_batch --json -q", 0);
