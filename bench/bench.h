@@ -105,6 +105,7 @@ struct cmp_row {
 	double rel;			/* (cand - base) / base; wall-lane times: the Hodges-Lehmann estimate of it */
 	double ci[2];			/* of rel: 90 % interval, or lowest and highest where every pair is exact; NaN if there is none */
 	double noise;			/* icount: spread of the baseline over perturbations, as a fraction, that pairing takes out; else NaN */
+	double found_from;		/* icount, times: the smallest change for the worse, as a fraction, that would be found here; else NaN */
 	double delta;			/* smallest relevant change that rel was held against */
 	double p;			/* Holm-adjusted; NaN if not tested */
 	unsigned int nb, nc;		/* boots */

@@ -46,7 +46,7 @@ struct work {
 static struct cmp_row *add_row(struct comparison *c)
 {
 	c->rows = bench_grow(c->rows, (c->nr + 1) * sizeof(*c->rows));
-	c->rows[c->nr] = (struct cmp_row){ .base = NAN, .cand = NAN, .rel = NAN, .ci = { NAN, NAN }, .noise = NAN, .delta = NAN,
+	c->rows[c->nr] = (struct cmp_row){ .base = NAN, .cand = NAN, .rel = NAN, .ci = { NAN, NAN }, .noise = NAN, .found_from = NAN, .delta = NAN,
 					  .p = NAN };
 	return &c->rows[c->nr++];
 }
@@ -157,6 +157,31 @@ static double layout_noise(const struct series *s)
 	return s->nr > 1 && m != 0 ? (hi - lo) / fabs(m) : NAN;
 }
 
+static int cmp_double(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+/*
+ * The smallest change for the worse that would be found, by the rules of judge_icount(), in a candidate that is slower by it under every layout:
+ * it must stand out from the spread of the differences over layouts, and from what is too small to matter.
+ */
+static double found_from(const struct series *a, const double *rel)
+{
+	double *z = bench_alloc(a->nr * sizeof(*z)), centre = stat_median(rel, a->nr), base = fabs(series_median(a)), least;
+	double delta = base > 0 ? fmax(a->rel_delta, a->abs_floor / base) : NAN;
+
+	for (size_t i = 0; i < a->nr; i++)
+		z[i] = (rel[i] - centre) * (a->direction == D_HIGHER ? -1 : 1);
+	qsort(z, a->nr, sizeof(*z), cmp_double);
+	/* None may say the opposite, and most must be beyond delta. */
+	least = fmax(-z[0], delta - z[a->nr - a->nr / 2 - 1]);
+	free(z);
+	return least;
+}
+
 static void judge_icount(struct cmp_row *r, const struct series *a, const struct series *b)
 {
 	bool exact = unit_is_exact(a->unit);
@@ -184,6 +209,8 @@ static void judge_icount(struct cmp_row *r, const struct series *a, const struct
 	}
 	r->rel = stat_median(rel, a->nr);
 	r->noise = layout_noise(a);
+	if (!exact)
+		r->found_from = found_from(a, rel);
 	if (a->nr > 1) {
 		r->ci[0] = lo;
 		r->ci[1] = hi;

@@ -523,6 +523,37 @@ static bool kernel_configs_differ(const json_t *doc)
 }
 
 /* The noise floor of the icount lane. */
+/* Rows that are held against less than this are meant to show small changes; percentiles, which move in steps of a bucket, are not. */
+#define FINE_DELTA	0.01
+
+/* From which size on a slow-down would have been found, over the rows of times in the icount lane. */
+static void summary_power(FILE *f, const struct comparison *c)
+{
+	static const double sizes[] = { 0.005, 0.01, 0.02 };
+	const struct cmp_row *worst = NULL;
+	size_t found[BENCH_SIZE(sizes)] = {}, n = 0;
+
+	for (size_t i = 0; i < c->nr; i++) {
+		const struct cmp_row *r = &c->rows[i];
+
+		if (!isfinite(r->found_from) || strcmp(r->unit, "ns") || r->delta >= FINE_DELTA)
+			continue;
+		n++;
+		for (size_t k = 0; k < BENCH_SIZE(sizes); k++)
+			found[k] += r->found_from <= sizes[k];
+		if (!worst || r->found_from > worst->found_from)
+			worst = r;
+	}
+	if (!n)
+		return;
+	fprintf(f, "Power of the icount lane: of the %zu rows of times that are held against less than %g %%, a slow-down of %g %% would be found in %zu",
+		n, 100 * FINE_DELTA, 100 * sizes[0], found[0]);
+	for (size_t k = 1; k < BENCH_SIZE(sizes); k++)
+		fprintf(f, ", of %g %% in %zu", 100 * sizes[k], found[k]);
+	fprintf(f, "; last of all in %s %s (%s/%s), from %.1f %% on.\n\n", worst->metric, worst->coords, worst->fs, worst->mode,
+		100 * worst->found_from);
+}
+
 static void summary_noise(FILE *f, const struct comparison *c)
 {
 	double *noise = bench_alloc((c->nr + 1) * sizeof(*noise)), most = 0;
@@ -566,6 +597,7 @@ static void summary_comparison(FILE *f, const struct comparison *c)
 	table_print_markdown(f, t);
 	table_free(t);
 	summary_noise(f, c);
+	summary_power(f, c);
 	t = table_new("lrrlll", "times of the wall lane, pooled", "boots", "change", "90 % interval", "held against", "verdict");
 	for (size_t i = 0; i < c->nr; i++) {
 		const struct cmp_row *r = &c->rows[i];
@@ -1102,6 +1134,7 @@ static json_t *row_json(const struct cmp_row *r)
 	json_object_set_new(o, "interval", json_pack("[o,o]", number_or_null(r->ci[0]), number_or_null(r->ci[1])));
 	json_object_set_new(o, "delta", number_or_null(r->delta));
 	json_object_set_new(o, "noise", number_or_null(r->noise));
+	json_object_set_new(o, "found_from", number_or_null(r->found_from));
 	json_object_set_new(o, "p", number_or_null(r->p));
 	json_object_set_new(o, "boots", json_pack("[i,i]", (int)r->nb, (int)r->nc));
 	json_object_set_new(o, "verdict", json_string(verdict_name(r->verdict)));

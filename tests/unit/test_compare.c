@@ -137,6 +137,8 @@ static void icount_disagree(void **state)
 	go();
 	is("lat", V_INCONCLUSIVE);
 	says("lat", "2 up, 1 down");
+	/* A slow-down must lift the third layout too, which lies 12 % below the median. */
+	assert_true(fabs(row("w", "lat")->found_from - 0.12) < 1e-12);
 	assert_int_equal(comparison_exit(&c, false), 0);
 	assert_int_equal(comparison_exit(&c, true), 4);
 }
@@ -156,6 +158,9 @@ static void icount_some(void **state)
 	/* Layouts alone move it by 100 of 1050. */
 	assert_true(fabs(row("w", "rate")->noise - 100.0 / 1050) < 1e-12);
 	assert_true(row("w", "lat")->noise == 0);
+	/* One layout of three that stands out for the worse hides nothing; one that is better for a metric where more is better neither. */
+	assert_true(fabs(row("w", "lat")->found_from - 0.02) < 1e-12);
+	assert_true(fabs(row("w", "rate")->found_from - row("w", "rate")->delta) < 1e-12);
 }
 
 /* Counts: any difference above the floor in any perturbation, whatever its fraction. */
