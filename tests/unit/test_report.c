@@ -142,6 +142,35 @@ static void terminal_limit(void **state)
 	free(text);
 }
 
+/* What the run took is a line of the 25. Rows begin with WORKLOAD/LANE below their heading: each ends with its command. */
+static void terminal_cost(void **state)
+{
+	char *text, *row, *save;
+	bool below = false;
+	size_t rows = 0;
+
+	(void)state;
+	json_object_set_new(doc, "cost", json_pack("{s:f,s:f,s:f,s:f,s:f}", "total_s", 511.6, "prepare_s", 2.04, "guests_s", 499.9, "qemu_cpu_s",
+						   950.0, "harness_cpu_s", 12.3));
+	json_object_set_new(json_array_get(json_object_get(doc, "cells"), 0), "thrown_away", json_integer(2));
+	text = terminal(cmp, 2, false, false);
+	has(text, "took 8 min 32 s, a guest was running in 97.7 % of it, 2.0 s went by before the first boot; processor: QEMU 950 s, harness 12.3 s (1.3 %)\n");
+	has(text, ", 2 thrown away (busy host)\n");
+	assert_true(count_lines(text) <= 25);
+	for (row = strtok_r(text, "\n", &save); row; row = strtok_r(NULL, "\n", &save)) {
+		if (strstr(row, "reproduce") && !strstr(row, "./shbench")) {
+			below = true;
+		} else if (below && memchr(row, '/', strcspn(row, " "))) {
+			rows++;
+			has(row, "./shbench run ");
+		}
+	}
+	assert_true(rows > 3);
+	free(text);
+	json_object_del(doc, "cost");
+	json_object_del(json_array_get(json_object_get(doc, "cells"), 0), "thrown_away");
+}
+
 /* Without a comparison: what one kernel's containers cost. */
 static void terminal_single(void **state)
 {
@@ -531,7 +560,7 @@ static void coordinates(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(terminal_golden), TEST(terminal_limit), TEST(terminal_single), TEST(terminal_refused), TEST(incomplete),
+		TEST(terminal_golden), TEST(terminal_limit), TEST(terminal_cost), TEST(terminal_single), TEST(terminal_refused), TEST(incomplete),
 		TEST(summary_golden), TEST(summary_unwritable), TEST(summary_empty), TEST(as_json), TEST(junit),
 		TEST(junit_corners), TEST(ktap), TEST(html),
 		cmocka_unit_test(numbers), cmocka_unit_test(tables), cmocka_unit_test(coordinates),
