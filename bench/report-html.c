@@ -235,7 +235,8 @@ static void put_provenance(FILE *f, const json_t *doc)
 			 report_thrown_away(doc));
 	put_fact(f, "virtual machine", "%s, accelerator %s (%s)", json_str(q, "version", "?"), json_str(q, "accel", "?"),
 		 json_str(q, "accel_why", "?"));
-	put_fact(f, "icount lane", "%.0f pairs of equal boots gave equal numbers", json_num(doc, "determinism_pairs", 0));
+	put_fact(f, "icount lane", "%.0f pairs of equal boots gave equal numbers (largest difference %.1f ppm)", json_num(doc, "determinism_pairs", 0),
+		 json_num(doc, "determinism_worst", 0) * 1e6);
 	json_array_foreach(json_object_get(doc, "kernels"), i, k) {
 		const char *label = json_str(k, "label", "?"), *series = json_str(k, "series_hash", "");
 		char *name = bench_printf("kernel %s", label);

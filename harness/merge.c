@@ -208,6 +208,7 @@ static json_t *gather_cells(json_t *const *docs, const char *const *names, size_
 json_t *merge_docs(json_t *const *docs, const char *const *names, size_t nr, const char *id, char **why)
 {
 	json_t *out, *cells = NULL, *images = json_array(), *parts = json_array();
+	double worst = 0;
 
 	*why = nr ? check_parts(docs, names, nr) : xstrdup("no parts");
 	for (size_t i = 1; i < nr && !*why; i++)
@@ -235,7 +236,8 @@ json_t *merge_docs(json_t *const *docs, const char *const *names, size_t nr, con
 	json_object_set_new(out, "images", images);
 	json_object_set_new(out, "cells", cells);
 	/* The parts did not judge their own cells: what one part finds holds for the section's cells in all. */
-	json_object_set_new(out, "determinism_pairs", json_integer(run_check_determinism(cells)));
+	json_object_set_new(out, "determinism_pairs", json_integer(run_check_determinism(cells, &worst)));
+	json_object_set_new(out, "determinism_worst", json_real(worst));
 	return out;
 }
 

@@ -787,11 +787,32 @@ static int resume_check(struct session *s)
 	return 0;
 }
 
-/* What must repeat exactly in the icount lane: every sample and every histogram. */
-static bool same_numbers(const json_t *a, const json_t *b)
+/*
+ * What must repeat in the icount lane: every sample and every histogram. Returns the largest difference of a sample, as a fraction; INFINITY if there
+ * is anything else that differs.
+ */
+static double difference(const json_t *a, const json_t *b)
 {
-	return json_equal(json_object_get(a, "samples"), json_object_get(b, "samples")) &&
-	       json_equal(json_object_get(a, "hists"), json_object_get(b, "hists"));
+	const json_t *as = json_object_get(a, "samples"), *bs = json_object_get(b, "samples"), *x, *y;
+	double worst = 0;
+	size_t i;
+
+	if (json_array_size(as) != json_array_size(bs) || !json_equal(json_object_get(a, "hists"), json_object_get(b, "hists")))
+		return INFINITY;
+	json_array_foreach(as, i, x) {
+		const json_t *at = json_object_get(x, "x");	/* NULL: the metric has one value */
+		double v, w;
+
+		y = json_array_get(bs, i);
+		if (!json_equal(json_object_get(x, "m"), json_object_get(y, "m")) ||
+		    (at != json_object_get(y, "x") && !json_equal(at, json_object_get(y, "x"))))
+			return INFINITY;
+		v = json_number_value(json_object_get(x, "v"));
+		w = json_number_value(json_object_get(y, "v"));
+		if (v != w)
+			worst = fmax(worst, v ? fabs(w - v) / fabs(v) : INFINITY);
+	}
+	return worst;
 }
 
 static bool same_boot(const json_t *a, const json_t *b)
@@ -806,9 +827,10 @@ static bool same_boot(const json_t *a, const json_t *b)
 	return true;
 }
 
-unsigned int run_check_determinism(json_t *cells)
+unsigned int run_check_determinism(json_t *cells, double *worst)
 {
 	unsigned int pairs = 0;
+	double diff;
 	json_t *a, *b, *c;
 	size_t i, j, k;
 
@@ -820,8 +842,11 @@ unsigned int run_check_determinism(json_t *cells)
 			if (j <= i || !same_boot(a, b) || strcmp(json_string_value(json_object_get(b, "verdict")), "passed"))
 				continue;
 			pairs++;
-			if (same_numbers(a, b))
+			diff = difference(a, b);
+			if (diff <= ICOUNT_TOLERANCE) {
+				*worst = fmax(*worst, diff);
 				continue;
+			}
 			json_array_foreach(cells, k, c)
 				if (json_equal(json_object_get(a, "section"), json_object_get(c, "section")) &&
 				    !strcmp(json_string_value(json_object_get(c, "lane")), "icount") &&
@@ -942,6 +967,7 @@ static json_t *assemble(struct session *s, bool complete)
 	json_t *cells = json_array(), *doc, *host = host_facts(), *cmd = json_array(), *missing = json_array();
 	double after[3] = {};
 	unsigned int pairs;
+	double worst = 0;
 
 	for (size_t i = 0; i < s->nr_cells; i++) {
 		char *p = xasprintf("%s/cells/%s.json", s->rd.path, s->cells[i].id);
@@ -954,21 +980,21 @@ static json_t *assemble(struct session *s, bool complete)
 		free(p);
 	}
 	/* Of a part the merge judges: what one part finds holds for the others too. */
-	pairs = s->ro->shards ? 0 : run_check_determinism(cells);
+	pairs = s->ro->shards ? 0 : run_check_determinism(cells, &worst);
 	if (getloadavg(after, 3) < 0)
 		after[0] = after[1] = after[2] = NAN;
 	json_object_set_new(host, "loadavg_before", loads(s->load_before));
 	json_object_set_new(host, "loadavg_after", loads(after));
 	for (const char *const *a = s->ro->argv; a && *a; a++)
 		json_array_append_new(cmd, json_string(*a));
-	doc = json_pack("{s:s,s:s,s:s,s:o,s:b,s:{s:s,s:O,s:I,s:s,s:s,s:s},s:o,s:O,s:O,s:O,s:s,s:O,s:i,s:o,s:o}", "schema",
+	doc = json_pack("{s:s,s:s,s:s,s:o,s:b,s:{s:s,s:O,s:I,s:s,s:s,s:s},s:o,s:O,s:O,s:O,s:s,s:O,s:i,s:f,s:o,s:o}", "schema",
 			"shcache-run/1", "id", s->rd.id, "created", s->created, "command", cmd, "complete", complete, "plan",
 			"name", s->plan->name, "hash", json_object_get(s->inputs, "plan_hash"), "seed",
 			(json_int_t)s->plan->seed, "text", s->plan->text, "summary", s->plan->summary ? s->plan->summary : "",
 			"note", s->plan->note ? s->plan->note : "", "host", host, "qemu", json_object_get(s->inputs, "qemu"),
 			"kernels", json_object_get(s->inputs, "kernels"), "images", json_object_get(s->inputs, "images"),
 			"baseline", s->kernels[0].label, "workloads", json_object_get(s->describe, "workloads"),
-			"determinism_pairs", pairs, "missing", missing, "cells", cells);
+			"determinism_pairs", pairs, "determinism_worst", worst, "missing", missing, "cells", cells);
 	json_object_set_new(doc, "gates", gates_of(s));
 	json_object_set(doc, "agent", json_object_get(s->inputs, "agent"));
 	if (s->ro->began) {

@@ -65,9 +65,13 @@ int history_add(const json_t *doc);
 
 /*
  * The icount lane's check of itself: every pair of passed boots with the same inputs (a selfcheck cell, or two labels of one
- * kernel) must have given identical samples and histograms. If one pair has not, all icount cells of that section become invalid.
- * cells: the run document's list, changed in place. Returns how many pairs were compared.
+ * kernel) must have given the same samples and identical histograms. If one pair has not, all icount cells of that section become invalid.
+ * Samples may differ by ICOUNT_TOLERANCE, a two-hundredth of the smallest change that any verdict tells: what waits for the device, as fsync does, meets
+ * the host's timing, and then a few instructions of a million more are spent.
+ * cells: the run document's list, changed in place. *worst: raised to the largest difference that was let pass, as a fraction. Returns how many pairs
+ * were compared.
  */
-unsigned int run_check_determinism(json_t *cells);
+#define ICOUNT_TOLERANCE	1e-5
+unsigned int run_check_determinism(json_t *cells, double *worst);
 
 #endif
