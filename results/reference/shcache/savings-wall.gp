@@ -6,11 +6,11 @@ ylabel = "unique page frames, MiB"
 xformat = ""
 yformat = "%g"
 ylog = 0
-groups = 3
-series = 4
-array label[4]
-array colour[4]
-array kind[4]
+groups = 4
+series = 6
+array label[6]
+array colour[6]
+array kind[6]
 label[1] = "base, reflink"
 colour[1] = 1
 kind[1] = 1
@@ -20,19 +20,26 @@ kind[2] = 2
 label[3] = "base, overlay"
 colour[3] = 2
 kind[3] = 1
-label[4] = "one copy"
-colour[4] = 3
+label[4] = "base, snapshot"
+colour[4] = 4
 kind[4] = 1
+label[5] = "shcache-6.12, snapshot"
+colour[5] = 4
+kind[5] = 2
+label[6] = "one copy"
+colour[6] = 3
+kind[6] = 1
 valuescale = 1
 xmin = 1
-xmax = 3
+xmax = 4
 ymin = 6.09765625
 ymax = 2122.382812
 ticks = 0
-array group[3]
+array group[4]
 group[1] = "xfs, programs\ndebian-slim\nN=200"
 group[2] = "xfs, read\nsynthetic\nN=200"
 group[3] = "xfs, mmap\nsynthetic\nN=200"
+group[4] = "btrfs, mmap\nsynthetic\nN=200"
 
 # Common look of all plots: Okabe and Ito's palette, which people with any kind of colour blindness can tell apart; a light grid, no
 # frame on top and right, and the legend beside the data, never in it.

@@ -32,8 +32,8 @@ kind[6] = 1
 valuescale = 1
 xmin = 1
 xmax = 3
-ymin = 0.123211007
-ymax = 1.86997561
+ymin = 0.115084199
+ymax = 2.359608852
 ticks = 0
 array group[3]
 group[1] = "python3"
