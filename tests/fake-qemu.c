@@ -316,8 +316,8 @@ static void power_check(void)
 }
 
 /*
- * The "kernel" is a text: lines that begin with { are what the guest records, lines that begin with [ what its console shows. So kernels
- * can differ, and in exactly known numbers.
+ * The "kernel" is a text: lines that begin with { are what the guest records, lines that begin with [ what its console shows;
+ * "sleep SECONDS" lets time pass. So kernels can differ, and in exactly known numbers.
  */
 static void script(void)
 {
@@ -335,6 +335,8 @@ static void script(void)
 	while (getline(&line, &cap, f) > 0) {
 		if (*line == '[')
 			console(line);
+		if (!strncmp(line, "sleep ", 6))
+			serve(strtod(line + 6, NULL));
 		if (*line != '{')
 			continue;
 		line[strcspn(line, "\n")] = '\0';
