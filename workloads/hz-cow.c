@@ -612,6 +612,60 @@ static void neighbours(const void *arg)
 	}
 }
 
+struct first_fault {
+	const struct hz_file *f;
+	uint64_t *written;	/* shared: the write has returned */
+};
+
+static void fault_first(void *arg)
+{
+	const struct first_fault *t = arg;
+	uint64_t v;
+
+	/* Old or new. */
+	hz_peek(t->f->map, &v);
+	while (!__atomic_load_n(t->written, __ATOMIC_SEQ_CST))
+		usleep(1000);
+	if (!hz_peek(t->f->map, &v) || v != hz_word(1, 0, 2))
+		hz_fail("old data in a mapping whose first fault was going on while write(2) came");
+}
+
+/*
+ * A file that nobody has mapped, and whose extent is cached, is written while its first fault has found the cached page. The window is made
+ * longer where the kernel offers that.
+ */
+static void first_fault(const void *arg)
+{
+	static const char delay[] = "/sys/module/shcache/parameters/delay_found_mark";
+	struct first_fault t = { .written = hz_shared_memory(HZ_PAGE) };
+	struct hz_file a, b;
+	unsigned int round;
+	pid_t pid;
+
+	(void)arg;
+	for (round = 0; round < 3; round++) {
+		hz_create(&a, "a", 1, 8);
+		hz_clone(&b, &a, "b");
+		hz_cache(&a);
+		hz_map(&b);
+		t.f = &b;
+		*t.written = 0;
+		hz_want_block(&b, 0, 1, 0, 2);
+		hz_put(delay, "400");
+		pid = hz_fork(fault_first, &t);
+		usleep(100000 + round * 100000);
+		HZ_DO(pwrite(b.fd, b.want, HZ_PAGE, 0));
+		usleep(500000);
+		__atomic_store_n(t.written, 1, __ATOMIC_SEQ_CST);
+		hz_put(delay, "0");
+		hz_join(pid);
+		hz_check(&b, HZ_ALL, "afterwards");
+		hz_check(&a, HZ_ALL, "the other file");
+		hz_unlink(&a);
+		hz_unlink(&b);
+	}
+}
+
 const struct hz_test hz_cow_tests[] = {
 	{ "cow-write-1", "write(2) of one byte", OP(op_write, BLK(5) + 100, 1, 0) },
 	{ "cow-write-first", "write(2) of the file's first block", OP(op_write, 0, BLK(1), 0) },
@@ -628,6 +682,7 @@ const struct hz_test hz_cow_tests[] = {
 	{ "cow-write-copy-range", "copy_file_range", OP(op_copy_range, BLK(20), BLK(9), 0) },
 	{ "cow-write-self", "write(2) from the file's own mapping", OP(op_write_self, BLK(20), BLK(9), 0) },
 	{ "cow-write-neighbour", "write(2) next to a block that is being written back", 0, neighbours, NULL },
+	{ "cow-write-first-fault", "write(2) during the first fault on a file", 0, first_fault, NULL },
 	{ "cow-store-1", "a store of a byte through MAP_SHARED", OP(op_store, BLK(5) + 100, 1, 0) },
 	{ "cow-store-first", "a store to the file's first block", OP(op_store_after_read, 16, 8, 0) },
 	{ "cow-store-many", "stores to many blocks", OP(op_store, BLK(30) + 8, BLK(50), 0) },
