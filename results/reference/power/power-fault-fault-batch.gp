@@ -1,6 +1,6 @@
 name = "power-fault-fault-batch"
 title = "power-fault: how often fault\\_batch regressed"
-subtitle = "8 runs with different seeds; bars: 95 % interval of Clopper and Pearson; dashed: the smallest relevant change, 0.4 %"
+subtitle = "20 runs with different seeds; bars: 95 % interval of Clopper and Pearson; dashed: the smallest relevant change, 0.4 %"
 xlabel = "injected change, % (guest instructions)"
 ylabel = "runs, %"
 xformat = "%g"
