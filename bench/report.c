@@ -59,6 +59,27 @@ static bool is_repetition(const struct comparison *c, size_t at)
 	return false;
 }
 
+/* So many invalid rows come before what has changed: one boot that failed makes a row of each of its values. */
+#define INVALID_FIRST	3
+
+/* Of n sorted rows, moves those that are invalid, but the first ones, behind the others. */
+static void invalid_last(const struct cmp_row **r, size_t n)
+{
+	const struct cmp_row **moved;
+	size_t invalid = 0;
+
+	while (invalid < n && r[invalid]->verdict == V_INVALID)
+		invalid++;
+	if (invalid <= INVALID_FIRST)
+		return;
+	invalid -= INVALID_FIRST;
+	moved = bench_alloc(invalid * sizeof(*moved));
+	memcpy(moved, r + INVALID_FIRST, invalid * sizeof(*moved));
+	memmove(r + INVALID_FIRST, r + INVALID_FIRST + invalid, (n - INVALID_FIRST - invalid) * sizeof(*r));
+	memcpy(r + n - invalid, moved, invalid * sizeof(*moved));
+	free(moved);
+}
+
 /* Pointers to the rows to be shown, in order. Without all: what changed or is invalid, each histogram once. */
 const struct cmp_row **report_rows(const struct comparison *c, bool all, size_t *nr)
 {
@@ -73,6 +94,7 @@ const struct cmp_row **report_rows(const struct comparison *c, bool all, size_t 
 	}
 	if (*nr)
 		qsort(r, *nr, sizeof(*r), cmp_rows);
+	invalid_last(r, *nr);
 	return r;
 }
 

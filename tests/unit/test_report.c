@@ -14,6 +14,7 @@
 
 #include "bench-util.h"
 #include "bench.h"
+#include "report.h"
 #include "rundoc-fixture.h"
 
 #define FIXTURES "tests/fixtures/"
@@ -261,6 +262,39 @@ static void summary_empty(void **state)
 	unlink(path);
 	free(text);
 	json_decref(bare);
+}
+
+/* One failed boot has many values: they must not push what regressed out of the table. */
+static void many_invalid(void **state)
+{
+	static const enum verdict v[] = { V_INVALID, V_INVALID, V_IMPROVED, V_INVALID, V_INVALID, V_REGRESSED, V_INVALID, V_INVALID };
+	static const enum verdict want[] = { V_INVALID, V_INVALID, V_INVALID, V_REGRESSED, V_IMPROVED, V_INVALID, V_INVALID, V_INVALID };
+	struct comparison c = { .nr = sizeof(v) / sizeof(v[0]) };
+	const struct cmp_row **r;
+	size_t nr;
+
+	(void)state;
+	c.rows = calloc(c.nr, sizeof(*c.rows));
+	assert_non_null(c.rows);
+	for (size_t i = 0; i < c.nr; i++) {
+		c.rows[i].verdict = v[i];
+		c.rows[i].metric = "fault_batch";
+	}
+	r = report_rows(&c, false, &nr);
+	assert_int_equal(nr, c.nr);
+	for (size_t i = 0; i < nr; i++) {
+		assert_int_equal(r[i]->verdict, want[i]);
+		/* Each once, and those of a kind in their order. */
+		for (size_t k = 0; k < i; k++)
+			assert_true(r[k] != r[i] && (v[r[k] - c.rows] != v[r[i] - c.rows] || r[k] < r[i]));
+	}
+	free(r);
+	c.nr = 3;
+	r = report_rows(&c, false, &nr);
+	assert_int_equal(r[0]->verdict, V_INVALID);
+	assert_int_equal(r[2]->verdict, V_IMPROVED);
+	free(r);
+	free(c.rows);
 }
 
 static void as_json(void **state)
@@ -563,7 +597,7 @@ int main(void)
 		TEST(terminal_golden), TEST(terminal_limit), TEST(terminal_cost), TEST(terminal_single), TEST(terminal_refused), TEST(incomplete),
 		TEST(summary_golden), TEST(summary_unwritable), TEST(summary_empty), TEST(as_json), TEST(junit),
 		TEST(junit_corners), TEST(ktap), TEST(html),
-		cmocka_unit_test(numbers), cmocka_unit_test(tables), cmocka_unit_test(coordinates),
+		cmocka_unit_test(many_invalid), cmocka_unit_test(numbers), cmocka_unit_test(tables), cmocka_unit_test(coordinates),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
