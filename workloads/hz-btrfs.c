@@ -25,7 +25,8 @@
 #define CLONES		3u
 #define DIR		"/mnt/extra"
 #define VMSTAT		"/proc/vmstat"
-#define NR_DEVS		2u
+#define MAX_DEVS	4u
+#define CONTROL		"/dev/btrfs-control"
 #define PRINTK		"/proc/sys/kernel/printk"
 #define GARBAGE		0x67726162616765full
 
@@ -96,12 +97,16 @@ static void subvol_delete(const char *parent, const char *name)
 	close(fd);
 }
 
-/* The same file as src, below another directory. */
+/* The same file as src, below another directory; only for reading in a snapshot that is. */
 static void open_in(struct hz_file *dst, const struct hz_file *src, const char *dir)
 {
 	*dst = *src;
 	snprintf(dst->path, sizeof(dst->path), "%s/golden", dir);
-	dst->fd = HZ_DO(open(dst->path, O_RDWR | O_CLOEXEC));
+	dst->fd = open(dst->path, O_RDWR | O_CLOEXEC);
+	if (dst->fd < 0 && errno == EROFS)
+		dst->fd = HZ_DO(open(dst->path, O_RDONLY | O_CLOEXEC));
+	if (dst->fd < 0)
+		hz_fail("open %s: %m", dst->path);
 	dst->map = dst->priv = NULL;
 	dst->want = hz_buffer(src->cap);
 	memcpy(dst->want, src->want, src->size);
@@ -444,29 +449,39 @@ static void moved(const void *arg)
 
 /* --- several devices ----------------------------------------------------------------------------------------------------- */
 
+/* The first in_fs of nr devices are the file system's. */
 struct devs {
-	char image[NR_DEVS + 1][40], dev[NR_DEVS + 1][32];
+	unsigned int nr, in_fs;
+	char image[MAX_DEVS][40], dev[MAX_DEVS][32];
 };
 
-static void mount_devs(const struct devs *d)
+/* With the devices from the first-th on; opts: "" or ",option". */
+static void mount_devs(const struct devs *d, unsigned int first, const char *more)
 {
-	char opts[128];
+	char opts[256] = "";
+	unsigned int i;
 
-	snprintf(opts, sizeof(opts), "device=%s,device=%s%s", d->dev[0], d->dev[1], hz.sharing ? ",shcache" : "");
+	for (i = first; i < d->in_fs; i++)
+		snprintf(opts + strlen(opts), sizeof(opts) - strlen(opts), "%sdevice=%s", i > first ? "," : "", d->dev[i]);
+	snprintf(opts + strlen(opts), sizeof(opts) - strlen(opts), "%s%s", more, hz.sharing ? ",shcache" : "");
 	mkdir(DIR, 0755);
-	if (mount(d->dev[0], DIR, "btrfs", MS_NOATIME, opts))
-		hz_fail("mount %s -o %s: %m", d->dev[0], opts);
+	if (mount(d->dev[first], DIR, "btrfs", MS_NOATIME, opts))
+		hz_fail("mount %s -o %s: %m", d->dev[first], opts);
 	snprintf(hz.dir, sizeof(hz.dir), DIR);
 }
 
-static void make_devs(struct devs *d, unsigned int nr, const char *profile)
+static void make_devs(struct devs *d, unsigned int nr, unsigned int in_fs, const char *profile)
 {
-	const char *argv[] = { "mkfs.btrfs", "-q", "-f", "-d", profile, "-m", "raid1", d->image[0], d->image[1], NULL };
+	const char *argv[8 + MAX_DEVS] = { "mkfs.btrfs", "-q", "-f", "-d", profile, "-m", in_fs > 1 ? "raid1" : "dup" };
 	unsigned int i;
 
+	d->nr = nr;
+	d->in_fs = in_fs;
 	for (i = 0; i < nr; i++) {
 		snprintf(d->image[i], sizeof(d->image[i]), "/tmp/hz-dev%u.img", i);
 		hz_image(d->image[i]);
+		if (i < in_fs)
+			argv[7 + i] = d->image[i];
 	}
 	if (agent_run(hz.ctx, argv))
 		hz_fail("mkfs.btrfs -d %s failed", profile);
@@ -474,11 +489,11 @@ static void make_devs(struct devs *d, unsigned int nr, const char *profile)
 		hz_loop(d->image[i], d->dev[i]);
 }
 
-static void end_devs(const struct devs *d, unsigned int nr)
+static void end_devs(const struct devs *d, unsigned int first)
 {
 	unsigned int i;
 
-	for (i = 0; i < nr; i++)
+	for (i = first; i < d->nr; i++)
 		hz_loop_end(d->image[i], d->dev[i]);
 }
 
@@ -524,20 +539,20 @@ static void read_clones(void *arg)
 /* Each mirror has blocks that are bad: nobody sees them, and reading repairs them. */
 static void repair(const void *arg)
 {
-	unsigned int i, round, bad[NR_DEVS], left[NR_DEVS];
+	unsigned int i, round, bad[2], left[2];
 	struct devs d;
 	struct set s;
 
 	(void)arg;
-	make_devs(&d, NR_DEVS, "raid1");
-	mount_devs(&d);
+	make_devs(&d, 2, 2, "raid1");
+	mount_devs(&d, 0, "");
 	hz_create(&s.golden, "golden", 1, BLOCKS);
 	clone_all(&s);
 	/* The models are still needed. */
 	for (i = 0; i <= CLONES; i++)
 		close(s.all[i]->fd);
 	HZ_DO(umount(DIR));
-	for (i = 0; i < NR_DEVS; i++) {
+	for (i = 0; i < 2; i++) {
 		bad[i] = spoilt(d.image[i], i, true);
 		if (!bad[i])
 			hz_fail("%s has no copy of the file: this test tests nothing", d.image[i]);
@@ -545,7 +560,7 @@ static void repair(const void *arg)
 	hz_cold();
 	/* What the kernel rightly says now is not for the console, where it would count as a failure. */
 	hz_put(PRINTK, "3");
-	mount_devs(&d);
+	mount_devs(&d, 0, "");
 	for (i = 0; i <= CLONES; i++)
 		s.all[i]->fd = HZ_DO(open(s.all[i]->path, O_RDWR | O_CLOEXEC));
 	/* The process id chooses the mirror. */
@@ -558,11 +573,11 @@ static void repair(const void *arg)
 		hz_close(s.all[i]);
 	HZ_DO(umount(DIR));
 	hz_put(PRINTK, "7");
-	for (i = 0; i < NR_DEVS; i++)
+	for (i = 0; i < 2; i++)
 		left[i] = spoilt(d.image[i], i, false);
 	if (left[0] == bad[0] && left[1] == bad[1])
 		hz_fail("of %u and %u bad blocks all are still bad", bad[0], bad[1]);
-	end_devs(&d, NR_DEVS);
+	end_devs(&d, 0);
 }
 
 /* A device is replaced by another one, and one is removed, under mapped clones. */
@@ -578,8 +593,8 @@ static void replaced(const void *arg)
 	int fd;
 
 	(void)arg;
-	make_devs(&d, NR_DEVS + 1, "raid0");
-	mount_devs(&d);
+	make_devs(&d, 3, 2, "raid0");
+	mount_devs(&d, 0, "");
 	fd = HZ_DO(open(DIR, O_RDONLY | O_CLOEXEC));
 	hz_create(&s.golden, "golden", 1, BLOCKS);
 	clone_all(&s);
@@ -609,10 +624,224 @@ static void replaced(const void *arg)
 	close_all(&s);
 	close(fd);
 	HZ_DO(umount(DIR));
-	end_devs(&d, NR_DEVS + 1);
+	end_devs(&d, 0);
+}
+
+struct profile {
+	const char *name;
+	unsigned int devices;
+	bool redundant;		/* one device may be missing */
+};
+
+/* Shared, mapped and changed on each profile; and, where the profile allows it, read without one of its devices. */
+static void profile(const void *arg)
+{
+	const struct profile *p = arg;
+	struct btrfs_ioctl_vol_args gone = {};
+	struct devs d;
+	struct set s;
+	unsigned int i, k;
+	int ctl;
+
+	make_devs(&d, p->devices, p->devices, p->name);
+	mount_devs(&d, 0, "");
+	hz_create(&s.golden, "golden", 1, BLOCKS);
+	clone_all(&s);
+	map_all(&s);
+	check_all(&s, HZ_ALL, p->name);
+	hz_check_shared(s.all, CLONES + 1, p->name);
+	for (k = 0; k <= CLONES; k++) {
+		hz_want_block(s.all[k], 20 + k, 5 + k, 20, 2);
+		memcpy(s.all[k]->map + (20 + k) * HZ_PAGE, s.all[k]->want + (20 + k) * HZ_PAGE, HZ_PAGE);
+		hz_want_block(s.all[k], 70, 5 + k, 70, 2);
+		if (pwrite(s.all[k]->fd, s.all[k]->want + 70 * HZ_PAGE, HZ_PAGE, 70 * HZ_PAGE) != HZ_PAGE)
+			hz_fail("write: %m");
+		check_all(&s, HZ_CACHED, "changed");
+	}
+	sync();
+	hz_cold();
+	check_all(&s, HZ_ALL, "changed, cold");
+	for (k = 0; k <= CLONES; k++) {
+		hz_unmap(s.all[k]);
+		close(s.all[k]->fd);
+	}
+	HZ_DO(umount(DIR));
+	if (p->redundant) {
+		hz_loop_end(d.image[0], d.dev[0]);
+		ctl = HZ_DO(open(CONTROL, O_RDWR | O_CLOEXEC));
+		/* All that are not mounted. */
+		HZ_DO(ioctl(ctl, BTRFS_IOC_FORGET_DEV, &gone));
+		close(ctl);
+		hz_put(PRINTK, "3");
+		mount_devs(&d, 1, ",degraded");
+		for (i = 0; i <= CLONES; i++) {
+			s.all[i]->fd = HZ_DO(open(s.all[i]->path, O_RDWR | O_CLOEXEC));
+			hz_map(s.all[i]);
+			hz_touch(s.all[i]);
+		}
+		check_all(&s, HZ_ALL, "a device is missing");
+		hz_cold();
+		check_all(&s, HZ_ALL, "a device is missing, cold");
+		close_all(&s);
+		HZ_DO(umount(DIR));
+		hz_put(PRINTK, "7");
+	}
+	end_devs(&d, p->redundant);
+}
+
+/* --- send, quotas ---------------------------------------------------------------------------------------------------------- */
+
+#define STREAM	"/tmp/hz-stream"
+
+/* A read-only snapshot is sent, while its mapped clones are written, and received as another subvolume; and what has changed since then. */
+static void send_receive(const void *arg)
+{
+	struct btrfs_ioctl_vol_args_v2 snap = { .flags = BTRFS_SUBVOL_RDONLY };
+	char top[128], path[2][160], stream[2][32];
+	struct set s;
+	struct hz_file got;
+	unsigned int k, i, round;
+	int fd;
+
+	(void)arg;
+	snprintf(top, sizeof(top), "%s", hz.dir);
+	subvol(top, "sub", -1);
+	subvol(top, "into", -1);
+	snprintf(hz.dir, sizeof(hz.dir), "%.100s/sub", top);
+	hz_create(&s.golden, "golden", 1, BLOCKS);
+	clone_all(&s);
+	map_all(&s);
+	hz_check_shared(s.all, CLONES + 1, "before");
+	for (round = 0; round < 2; round++) {
+		const char *send[] = { "btrfs", "-q", "send", "-f", stream[round], path[round], NULL };
+		const char *send_more[] = { "btrfs", "-q", "send", "-p", path[0], "-f", stream[round], path[round], NULL };
+		const char *receive[] = { "btrfs", "-q", "receive", "-f", stream[round], path[0], NULL };
+		char into[160];
+
+		snprintf(stream[round], sizeof(stream[0]), STREAM "%u", round);
+		snprintf(path[round], sizeof(path[0]), "%.120s/snap%u", top, round);
+		fd = HZ_DO(open(top, O_RDONLY | O_CLOEXEC));
+		snap.fd = HZ_DO(open(hz.dir, O_RDONLY | O_CLOEXEC));
+		snprintf(snap.name, sizeof(snap.name), "snap%u", round);
+		HZ_DO(ioctl(fd, BTRFS_IOC_SNAP_CREATE_V2, &snap));
+		close((int)snap.fd);
+		close(fd);
+		open_in(&got, &s.golden, path[round]);
+		if (agent_run(hz.ctx, round ? send_more : send))
+			hz_fail("btrfs send failed");
+		check_all(&s, HZ_CACHED, "sent");
+		/* What was sent must not change with it. */
+		for (k = 0; k <= CLONES; k++) {
+			hz_want_block(s.all[k], 8 + 2 * round, 5 + k, 8, 2 + round);
+			i = (8 + 2 * round) * HZ_PAGE;
+			memcpy(s.all[k]->map + i, s.all[k]->want + i, HZ_PAGE);
+		}
+		check_all(&s, HZ_CACHED, "changed");
+		hz_check(&got, HZ_READ, "the snapshot");
+		hz_close(&got);
+		snprintf(into, sizeof(into), "%.120s/into", top);
+		receive[5] = into;
+		if (agent_run(hz.ctx, receive))
+			hz_fail("btrfs receive failed");
+	}
+	/* The second one has been received on top of the first one. */
+	for (round = 0; round < 2; round++) {
+		char dir[160];
+
+		snprintf(dir, sizeof(dir), "%.120s/into/snap%u", top, round);
+		open_in(&got, &s.golden, dir);
+		/* As the golden file was then. */
+		hz_want_block(&got, 10, 1, 10, 1);
+		if (!round)
+			hz_want_block(&got, 8, 1, 8, 1);
+		hz_check(&got, HZ_READ, round ? "received, changed" : "received");
+		hz_close(&got);
+	}
+	hz_cold();
+	check_all(&s, HZ_ALL, "in the end");
+	close_all(&s);
+	unlink(STREAM "0");
+	unlink(STREAM "1");
+}
+
+static bool poke_block(const struct hz_file *f, unsigned int block)
+{
+	unsigned int i;
+
+	for (i = 0; i < HZ_WORDS; i++)
+		if (!hz_poke(f->map + (uint64_t)block * HZ_PAGE + 8 * i, hz_word(7, block, 3)))
+			return false;
+	return true;
+}
+
+/* A subvolume at its limit: breaking what is shared needs space, and is refused; nobody's data suffers. */
+static void quota(const void *arg)
+{
+	struct btrfs_ioctl_quota_ctl_args on = { .cmd = BTRFS_QUOTA_CTL_ENABLE };
+	struct btrfs_ioctl_qgroup_limit_args limit = { .lim = { .flags = BTRFS_QGROUP_LIMIT_MAX_EXCL } };
+	unsigned int i, stored = 0, written = 0;
+	char top[128], dev[32];
+	struct set s;
+	int fd, err;
+
+	(void)arg;
+	err = hz_extra_fs(DIR, "", hz.sharing ? "shcache" : "", dev);
+	if (err)
+		hz_fail("mount %s: %s", dev, strerror(-err));
+	snprintf(top, sizeof(top), DIR);
+	subvol(top, "sub", -1);
+	snprintf(hz.dir, sizeof(hz.dir), DIR "/sub");
+	fd = HZ_DO(open(hz.dir, O_RDONLY | O_CLOEXEC));
+	HZ_DO(ioctl(fd, BTRFS_IOC_QUOTA_CTL, &on));
+	HZ_DO(ioctl(fd, BTRFS_IOC_QUOTA_RESCAN_WAIT));
+	hz_create(&s.golden, "golden", 1, BLOCKS);
+	clone_all(&s);
+	map_all(&s);
+	check_all(&s, HZ_ALL, "before");
+	hz_check_shared(s.all, CLONES + 1, "before");
+	limit.lim.max_excl = (BLOCKS + 64) * HZ_PAGE;
+	HZ_DO(ioctl(fd, BTRFS_IOC_QGROUP_LIMIT, &limit));
+	for (i = 0; i < BLOCKS; i++) {
+		if (!poke_block(&s.clone[0], i))
+			break;
+		hz_want_block(&s.clone[0], i, 7, i, 3);
+		stored++;
+	}
+	for (i = 0; i < BLOCKS; i++) {
+		uint64_t block[HZ_WORDS];
+
+		hz_fill(block, 7, i, 3);
+		if (pwrite(s.clone[1].fd, block, HZ_PAGE, (off_t)i * HZ_PAGE) != HZ_PAGE) {
+			if (errno != EDQUOT)
+				hz_fail("write at the limit: %m");
+			break;
+		}
+		hz_want_block(&s.clone[1], i, 7, i, 3);
+		written++;
+	}
+	if (stored + written >= 2 * BLOCKS)
+		hz_fail("the limit of the quota was not met: this test tests nothing");
+	check_all(&s, HZ_CACHED, "at the limit");
+	limit.lim.max_excl = UINT64_MAX;
+	HZ_DO(ioctl(fd, BTRFS_IOC_QGROUP_LIMIT, &limit));
+	for (i = 0; i < BLOCKS; i++) {
+		if (!poke_block(&s.clone[2], i))
+			hz_fail("SIGBUS without a limit, at block %u", i);
+		hz_want_block(&s.clone[2], i, 7, i, 3);
+	}
+	check_all(&s, HZ_CACHED, "without a limit");
+	sync();
+	hz_cold();
+	check_all(&s, HZ_ALL, "cold");
+	close_all(&s);
+	close(fd);
+	hz_extra_fs_end(DIR, dev);
 }
 
 #define BTRFS_TEST(n, p, f, ...)	{ n, p, .needs = HZ_BTRFS, .fn = f, ##__VA_ARGS__ }
+
+#define PROFILE(n, devices, redundant)						\
+	BTRFS_TEST("btrfs-" n, "the data profile " n, profile, .arg = &(const struct profile){ n, devices, redundant })
 
 const struct hz_test hz_btrfs_tests[] = {
 	BTRFS_TEST("btrfs-snapshot", "snapshots of a cached file are one copy, and apart when changed", snapshots),
@@ -627,5 +856,9 @@ const struct hz_test hz_btrfs_tests[] = {
 	BTRFS_TEST("btrfs-scrub", "scrub under mapped clones", moved, .arg = &(const struct mover){ scrub }),
 	BTRFS_TEST("btrfs-repair", "bad blocks of each mirror are not seen, and repaired", repair),
 	BTRFS_TEST("btrfs-replace", "replace and remove of a device under mapped clones", replaced),
+	PROFILE("dup", 1, false), PROFILE("raid0", 2, false), PROFILE("raid1c3", 3, true), PROFILE("raid1c4", 4, true),
+	PROFILE("raid10", 4, true), PROFILE("raid5", 3, true), PROFILE("raid6", 4, true),
+	BTRFS_TEST("btrfs-send", "send and receive of a snapshot whose clones are mapped and written", send_receive),
+	BTRFS_TEST("btrfs-quota", "writes to clones at the limit of a quota", quota),
 	{ NULL, NULL, 0, NULL, NULL }
 };

@@ -301,6 +301,7 @@ static const struct workload wl_hazard = {
 	.summary = "what files that share blocks must never show: stale, foreign or torn data, by every path and race",
 	.needs = WL_NEEDS_FS,
 	.params = params,
+	.tools = "btrfs",
 	.metrics = metrics,
 	.run = run,
 };
