@@ -283,7 +283,10 @@ static bool has_word(const char *list, const char *word)
 	return false;
 }
 
-/* Every word of value must be one of allowed (blank separated). */
+/*
+ * Every word of value must be one of allowed (blank separated), and stand there once: a section that follows itself is read as one
+ * whose values go on.
+ */
 static int check_words(const struct plan *p, const struct section *s, const char *key, const char *value, const char *allowed)
 {
 	char *copy, *save = NULL, *all;
@@ -297,8 +300,13 @@ static int check_words(const struct plan *p, const struct section *s, const char
 		size_t n = 0;
 		char *near, *save2 = NULL;
 
-		if (has_word(allowed, w))
-			continue;
+		if (has_word(allowed, w)) {
+			if (!has_word(save, w))
+				continue;
+			err("%s: [%s] %s: '%s' stands twice", p->path, s->name, key, w);
+			ret = -EINVAL;
+			break;
+		}
 		all = xstrdup(allowed);
 		for (char *a = strtok_r(all, " ", &save2); a && n < 15; a = strtok_r(NULL, " ", &save2))
 			names[n++] = a;

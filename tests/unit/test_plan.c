@@ -78,6 +78,7 @@ static void test_mistakes(void **state)
 		{ HEAD "[a]\nworkload = x\nshared = maybe\n", ":5: shared is 'maybe', must be yes or no" },
 		{ HEAD "[a]\nworkload = x\nmode =\n", ":5: mode has no value" },
 		{ HEAD "[a]\nworkload = x\n[b]\nworkload = y\n[a]\nfs = xfs\n", ":8: section [a] stands twice" },
+		{ HEAD "[a]\nworkload = x\nfs = xfs\n[a]\nfs = xfs\n", "[a] fs: 'xfs' stands twice" },
 		{ HEAD "[a]\nworkload = x\ngarbage\n", ":5: neither [section] nor key = value" },
 		{ "summary = x\n", ":1: 'summary' stands before the first [section]" },
 		{ HEAD "[a]\nworkload = x\nexpect = pass\n", "'pass' is not a verdict" },
