@@ -630,34 +630,42 @@ static void fault_first(void *arg)
 		hz_fail("old data in a mapping whose first fault was going on while write(2) came");
 }
 
+struct fault_window {
+	const char *delay;	/* makes the window longer where the kernel offers that */
+	unsigned int blocks;
+	bool used;		/* the end of the file has been touched through the mapping */
+};
+
 /*
- * A file that nobody has mapped, and whose extent is cached, is written while its first fault has found the cached page. The window is made
- * longer where the kernel offers that.
+ * A block whose extent is cached, and that no reverse map leads to yet, is written while its first fault is going on: the fault has found no page
+ * of the file's own, or it has found the cached one.
  */
 static void first_fault(const void *arg)
 {
-	static const char delay[] = "/sys/module/shcache/parameters/delay_found_mark";
 	struct first_fault t = { .written = hz_shared_memory(HZ_PAGE) };
+	const struct fault_window *w = arg;
 	struct hz_file a, b;
 	unsigned int round;
+	uint64_t v;
 	pid_t pid;
 
-	(void)arg;
 	for (round = 0; round < 3; round++) {
-		hz_create(&a, "a", 1, 8);
+		hz_create(&a, "a", 1, w->blocks);
 		hz_clone(&b, &a, "b");
 		hz_cache(&a);
 		hz_map(&b);
+		if (w->used && !hz_peek(b.map + b.size - HZ_PAGE, &v))
+			hz_fail("SIGBUS in the last page");
 		t.f = &b;
 		*t.written = 0;
 		hz_want_block(&b, 0, 1, 0, 2);
-		hz_put(delay, "400");
+		hz_put(w->delay, "400");
 		pid = hz_fork(fault_first, &t);
 		usleep(100000 + round * 100000);
 		HZ_DO(pwrite(b.fd, b.want, HZ_PAGE, 0));
 		usleep(500000);
 		__atomic_store_n(t.written, 1, __ATOMIC_SEQ_CST);
-		hz_put(delay, "0");
+		hz_put(w->delay, "0");
 		hz_join(pid);
 		hz_check(&b, HZ_ALL, "afterwards");
 		hz_check(&a, HZ_ALL, "the other file");
@@ -665,6 +673,9 @@ static void first_fault(const void *arg)
 		hz_unlink(&b);
 	}
 }
+
+#define DELAY(name)	"/sys/module/shcache/parameters/delay_" name
+#define WINDOW(...)	.fn = first_fault, .arg = &(const struct fault_window){ __VA_ARGS__ }
 
 const struct hz_test hz_cow_tests[] = {
 	{ "cow-write-1", "write(2) of one byte", OP(op_write, BLK(5) + 100, 1, 0) },
@@ -682,7 +693,9 @@ const struct hz_test hz_cow_tests[] = {
 	{ "cow-write-copy-range", "copy_file_range", OP(op_copy_range, BLK(20), BLK(9), 0) },
 	{ "cow-write-self", "write(2) from the file's own mapping", OP(op_write_self, BLK(20), BLK(9), 0) },
 	{ "cow-write-neighbour", "write(2) next to a block that is being written back", 0, neighbours, NULL },
-	{ "cow-write-first-fault", "write(2) during the first fault on a file", 0, first_fault, NULL },
+	{ "cow-write-first-fault", "write(2) during the first fault on a file", WINDOW(DELAY("found_mark"), 8, false) },
+	/* More than one ref can cover, so that the end of the file leads to its end only. */
+	{ "cow-write-fault", "write(2) during the first fault on a block of a file in use", WINDOW(DELAY("test_ref"), 2048, true) },
 	{ "cow-store-1", "a store of a byte through MAP_SHARED", OP(op_store, BLK(5) + 100, 1, 0) },
 	{ "cow-store-first", "a store to the file's first block", OP(op_store_after_read, 16, 8, 0) },
 	{ "cow-store-many", "stores to many blocks", OP(op_store, BLK(30) + 8, BLK(50), 0) },

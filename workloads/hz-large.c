@@ -291,6 +291,53 @@ static void far(const void *arg)
 	close(fd);
 }
 
+/*
+ * Mapped in pieces that have no first page of a folio: a walk of the reverse map that asks for the first one alone finds none of them, so that
+ * nothing can be split or moved.
+ */
+static void inside(const void *arg)
+{
+	struct fiemap_extent extent[HZ_EXTENTS];
+	unsigned int i, tried = 0, failed = 0;
+	struct hz_file golden, a;
+	uint64_t before;
+	uint8_t *m;
+
+	(void)arg;
+	hz_create(&golden, "golden", 1, BLOCKS);
+	hz_clone(&a, &golden, "a");
+	if (hz_extents(a.fd, extent) != 1)
+		hz_skip("the file is in several extents");
+	hz_cold();
+	hz_cache(&golden);
+	/* Folios begin at multiples of their size on the device. */
+	for (i = 0; i + 1 < BLOCKS && tried < 8; i++) {
+		if ((extent[0].fe_physical / HZ_PAGE + i) % 16 != 9)
+			continue;
+		m = mmap(NULL, 2 * HZ_PAGE, PROT_READ, MAP_SHARED, a.fd, (off_t)i * HZ_PAGE);
+		if (m == MAP_FAILED)
+			hz_fail("mmap: %m");
+		before = hz_pfn(m);
+		if (hz_pfn(m + HZ_PAGE) == 0 || before == 0)
+			hz_fail("SIGBUS in a piece");
+		tried++;
+		if (madvise(m, HZ_PAGE, MADV_SOFT_OFFLINE_)) {
+			if (errno == EINVAL)
+				hz_skip("no soft offline here");
+			failed++;
+		} else if (hz_pfn(m) == before) {
+			hz_fail("a page that was taken out of use is still mapped");
+		}
+		hz_compare(&a, m, (uint64_t)i * HZ_PAGE, 2 * HZ_PAGE, "a piece", "moved");
+		munmap(m, 2 * HZ_PAGE);
+	}
+	/* One may be in a batch of another CPU's. */
+	if (failed > tried / 2)
+		hz_fail("%u of %u pages could not be taken out of use", failed, tried);
+	hz_check(&a, HZ_ALL, "in the end");
+	hz_check(&golden, HZ_ALL, "in the end");
+}
+
 const struct hz_test hz_large_tests[] = {
 	{ "large-parts", "files that have parts of folios, at other offsets and twice", .fn = parts },
 	{ "large-moved", "compaction and soft offline of folios that several files map in parts", .fn = moved },
@@ -298,5 +345,6 @@ const struct hz_test hz_large_tests[] = {
 	{ "large-freed", "blocks in the middle of a folio are freed and become another file's", .fn = freed },
 	{ "large-windows", "mappings smaller than a folio: reclaim, write, truncate", .fn = windows },
 	{ "large-far", "blocks that are further from the start of the file than from that of the device: reclaim", .fn = far },
+	{ "large-inside", "mappings that have no first page of a folio: soft offline", .fn = inside },
 	{ NULL, NULL, 0, NULL, NULL }
 };

@@ -18,6 +18,7 @@
 
 #include "hz-ways.h"
 #include "timing.h"
+#include "tree.h"
 
 #define POISON		"/sys/kernel/debug/hwpoison/corrupt-pfn"
 #define UNPOISON	"/sys/kernel/debug/hwpoison/unpoison-pfn"
@@ -388,6 +389,7 @@ static void full(const void *arg)
 static void media(const void *arg)
 {
 	uint64_t end = hz_ms() + hz.seconds * 1000ull;
+	struct hz_file alone;
 	pid_t pid[3];
 	char name[16];
 	unsigned int k, round;
@@ -397,6 +399,7 @@ static void media(const void *arg)
 		hz_skip("no %s here (CONFIG_SHCACHE_DEBUG)", CHECK_MEDIA);
 	tally = hz_shared_memory(HZ_PAGE);
 	hz_create(&hz_golden, "golden", 1, POISON_BLOCKS);
+	hz_create(&alone, "alone", 2, POISON_BLOCKS);
 	for (k = 0; k < 3; k++) {
 		snprintf(name, sizeof(name), "clone%u", k);
 		hz_clone(&many[k], &hz_golden, name);
@@ -411,6 +414,15 @@ static void media(const void *arg)
 		hz_use(&x, WAY_READ, 0, 20);
 		HZ_DO(fsync(x.fd));
 		hz_check(&x, HZ_READ, "changed");
+		hz_unlink(&x);
+		/* In place, once the other owner has gone. */
+		hz_clone(&x, &alone, "x");
+		hz_use(&x, WAY_READ, 0, 20);
+		hz_unlink(&x);
+		settle(TREE_MNT);
+		hz_use(&alone, WAY_DIRECT_WRITE, 3, 9);
+		hz_clone(&x, &alone, "x");
+		hz_use(&x, WAY_READ, 0, 20);
 		hz_unlink(&x);
 		if (!(round % 4))
 			hz_put("/proc/sys/vm/drop_caches", "1");

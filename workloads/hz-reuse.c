@@ -365,6 +365,31 @@ static void read_slowly(void *arg)
 	__atomic_store_n(r->seen, v, __ATOMIC_SEQ_CST);
 }
 
+#define OTHERS	40u
+
+/* Another tenant's empty file gets blocks, if there are any left, and is written. Returns how many of them lie in one of the extents. */
+static unsigned int take_and_write(const char *name, unsigned int blocks, const struct fiemap_extent *old, unsigned int n_old)
+{
+	struct fiemap_extent new[HZ_EXTENTS];
+	unsigned int hits = 0;
+	char path[160];
+	void *buf;
+	int fd;
+
+	hz_path(path, sizeof(path), name);
+	fd = HZ_DO(open(path, O_RDWR | O_DIRECT | O_CLOEXEC));
+	if (!fallocate(fd, 0, 0, blocks * HZ_PAGE)) {
+		buf = hz_buffer(blocks * HZ_PAGE);
+		memset(buf, 0x77, blocks * HZ_PAGE);
+		if (pwrite(fd, buf, blocks * HZ_PAGE, 0) != (ssize_t)(blocks * HZ_PAGE))
+			hz_fail("direct write of %s: %m", name);
+		munmap(buf, blocks * HZ_PAGE);
+		hits = overlap(new, hz_extents(fd, new), old, n_old);
+	}
+	close(fd);
+	return hits;
+}
+
 /*
  * A read is on its way to the device; meanwhile its block loses all owners, is freed, given to another tenant and written. What the
  * reader gets must be its own file's data, old or new.
@@ -372,7 +397,7 @@ static void read_slowly(void *arg)
 static void window_freed(const void *arg)
 {
 	static const char delay[] = "/sys/module/shcache/parameters/delay_insert_read";
-	struct fiemap_extent old[HZ_EXTENTS], new[HZ_EXTENTS];
+	struct fiemap_extent old[HZ_EXTENTS];
 	const unsigned int blocks = 16;
 	uint64_t *seen = hz_shared_memory(HZ_PAGE);
 	/* The first one reads; the second one finds what is being read, and waits for it. */
@@ -385,6 +410,12 @@ static void window_freed(const void *arg)
 
 	(void)arg;
 	for (round = 0; round < 3; round++) {
+		/* The other tenant's files, while there is room for their inodes. */
+		for (i = 0; i < OTHERS; i++) {
+			snprintf(name, sizeof(name), "c%u", i);
+			hz_create(&c, name, 77, 0);
+			hz_close(&c);
+		}
 		hz_create(&a, "a", 1, blocks);
 		hz_clone(&b, &a, "b");
 		n_old = hz_extents(a.fd, old);
@@ -405,18 +436,9 @@ static void window_freed(const void *arg)
 		hz_put(delay, "0");
 		HZ_DO(ftruncate(b.fd, 0));
 		settle(TREE_MNT);
-		for (i = 0, hits = 0; i < 40 && !hits; i++) {
+		for (i = 0, hits = 0; i < OTHERS && !hits; i++) {
 			snprintf(name, sizeof(name), "c%u", i);
-			hz_create(&c, name, 77, 0);
-			if (fallocate(c.fd, 0, 0, blocks * HZ_PAGE)) {
-				hz_close(&c);
-				break;
-			}
-			c.size = blocks * HZ_PAGE;
-			memset(c.want, 0x77, c.size);
-			by_direct(&c, 0, c.size);
-			hits = overlap(new, hz_extents(c.fd, new), old, n_old);
-			hz_close(&c);
+			hits = take_and_write(name, blocks, old, n_old);
 		}
 		/* Only worth something if the reader was still on his way. */
 		if (!seen[0] && !seen[1])
@@ -427,12 +449,12 @@ static void window_freed(const void *arg)
 			if (seen[i] != hz_word(1, 0, 1) && seen[i] != hz_word(1, 0, 2))
 				hz_fail("reader %u got %s", i + 1, hz_word_text(seen[i], text, sizeof(text)));
 		hz_check(&a, HZ_ALL, "afterwards");
-		for (i = 0; i < 40; i++) {
+		for (i = 0; i < OTHERS; i++) {
 			char path[160];
 
 			snprintf(name, sizeof(name), "c%u", i);
 			hz_path(path, sizeof(path), name);
-			unlink(path);
+			HZ_DO(unlink(path));
 		}
 		if (filler >= 0) {
 			HZ_DO(ftruncate(filler, 0));
@@ -478,21 +500,31 @@ static void generations(const void *arg)
 	hz_check(&a, HZ_ALL, "in the end");
 }
 
-/* unshare takes the file out of sharing altogether; then it is written in place, and shared again. */
+/*
+ * unshare takes the file out of sharing altogether; then it is written in place, and shared again. In every other round there is nothing to copy
+ * any more, since the other owner has gone: the blocks stay, and what is cached of them is of their time as shared ones.
+ */
 static void unshare_then_write(const void *arg)
 {
-	struct hz_file a, b;
+	struct hz_file a, b, c;
 	unsigned int i, round;
 
 	(void)arg;
 	hz_create(&a, "a", 1, BLOCKS);
-	for (round = 2; round < 6; round++) {
+	for (round = 2; round < 8; round++) {
+		bool alone = round % 2;
+
 		hz_clone(&b, &a, "b");
 		hz_cold();
 		hz_map(&a);
 		hz_map(&b);
 		hz_touch(&a);
 		hz_touch(&b);
+		if (alone) {
+			hz_unmap(&b);
+			hz_unlink(&b);
+			settle(TREE_MNT);
+		}
 		if (fallocate(a.fd, 0x40, 0, (off_t)a.size))
 			hz_skip("no unshare here: %m");
 		HZ_DO(fsync(a.fd));
@@ -501,11 +533,33 @@ static void unshare_then_write(const void *arg)
 			by_direct(&a, (uint64_t)i * HZ_PAGE, HZ_PAGE);
 		}
 		hz_check(&a, HZ_CACHED, "unshared and written");
-		hz_check(&b, HZ_CACHED, "unshared from");
-		hz_unlink(&b);
 		hz_unmap(&a);
+		if (!alone) {
+			hz_check(&b, HZ_CACHED, "unshared from");
+			hz_unlink(&b);
+		}
+		/* The clone first: the file's own pages must not hide what is in the shared ones. */
+		hz_clone(&c, &a, "c");
+		hz_check(&c, HZ_CACHED, "shared again");
+		HZ_DO(posix_fadvise(a.fd, 0, 0, POSIX_FADV_DONTNEED));
+		hz_check(&a, HZ_CACHED, "shared again");
+		hz_unlink(&c);
 	}
 	hz_check(&a, HZ_ALL, "in the end");
+}
+
+/* What the medium has is what the file is expected to be. Its own pages may be older, which is nobody's business here. */
+static void expect_medium(struct hz_file *f)
+{
+	uint8_t *buf = hz_buffer(f->size);
+	int fd = hz_open_direct(f);
+
+	if (pread(fd, buf, f->size, 0) != (ssize_t)f->size)
+		hz_fail("direct read: %m");
+	close(fd);
+	memcpy(f->want, buf, f->size);
+	munmap(buf, f->size);
+	HZ_DO(posix_fadvise(f->fd, 0, 0, POSIX_FADV_DONTNEED));
 }
 
 /* Swap writes behind the file system's back, on blocks that were shared and cached once. */
@@ -515,19 +569,11 @@ static void swap_file(const void *arg)
 	struct hz_file a, b;
 	unsigned int i, round;
 	uint32_t *head;
-	uint8_t *anon, *buf;
+	uint8_t *anon;
 
 	(void)arg;
 	hz_create(&a, "a", 1, blocks);
 	for (round = 0; round < 2; round++) {
-		hz_clone(&b, &a, "b");
-		hz_cold();
-		hz_map(&a);
-		hz_touch(&a);
-		hz_cache(&b);
-		hz_unmap(&a);
-		hz_unlink(&b);
-		settle(TREE_MNT);
 		/* A swap header, as mkswap makes it: version, last page; signature at the end of the page. */
 		head = (uint32_t *)(void *)(a.want + 1024);
 		memset(a.want, 0, HZ_PAGE);
@@ -536,6 +582,14 @@ static void swap_file(const void *arg)
 		memcpy(a.want + HZ_PAGE - 10, "SWAPSPACE2", 10);
 		by_direct(&a, 0, HZ_PAGE);
 		HZ_DO(fchmod(a.fd, 0600));
+		hz_clone(&b, &a, "b");
+		hz_cold();
+		hz_map(&a);
+		hz_touch(&a);
+		hz_cache(&b);
+		hz_unmap(&a);
+		hz_unlink(&b);
+		settle(TREE_MNT);
 		if (swapon(a.path, 0))
 			hz_skip("swapon: %m");
 		anon = hz_buffer(pages * HZ_PAGE);
@@ -546,18 +600,14 @@ static void swap_file(const void *arg)
 			if (*(volatile uint64_t *)(void *)(anon + i * HZ_PAGE) != hz_word(66, i, round))
 				hz_fail("swapped-out page %u came back wrong", i);
 		HZ_DO(madvise(anon, pages * HZ_PAGE, 21));
+		while (hz_stat("/proc/vmstat", "nr_writeback") > 0)
+			usleep(1000);
+		/* Whatever swap has written there, all see it, from its first page on. */
+		expect_medium(&a);
+		hz_check(&a, HZ_CACHED, "a file that is being swapped to");
 		HZ_DO(swapoff(a.path));
 		munmap(anon, pages * HZ_PAGE);
-		/* Whatever swap has left there, all see it. */
-		buf = hz_buffer(a.size);
-		i = (unsigned int)hz_open_direct(&a);
-		if (pread((int)i, buf, a.size, 0) != (ssize_t)a.size)
-			hz_fail("direct read: %m");
-		close((int)i);
-		memcpy(a.want, buf, a.size);
-		munmap(buf, a.size);
-		/* The file's own pages were read before swapon; nobody promises that they go. */
-		HZ_DO(posix_fadvise(a.fd, 0, 0, POSIX_FADV_DONTNEED));
+		expect_medium(&a);
 		hz_clone(&b, &a, "c");
 		hz_check(&b, HZ_CACHED, "clone of the swap file");
 		hz_check(&a, HZ_CACHED, "after swapoff");
