@@ -169,7 +169,7 @@ torture: deps
 check-hazard: deps
 	@$(MAKE) --no-print-directory $(J) all
 	@rm -f $(TOTALS)
-	@SHCACHE_RESULTS=$(B)/vm-results tests/run.sh --totals $(TOTALS) "./shbench test hazard" "./shbench test hazard-btrfs" "./shbench test hazard-debug" "./shbench test hazard-btrfs-debug"
+	@SHCACHE_RESULTS=$(B)/vm-results tests/run.sh --totals $(TOTALS) "./shbench test hazard" "./shbench test hazard-btrfs" "./shbench test hazard-debug" "./shbench test hazard-btrfs-debug" "./shbench test hazard-nokmem"
 	@tests/run.sh --sum $(TOTALS)
 
 canaries: deps

@@ -479,7 +479,7 @@ static void make_devs(struct devs *d, unsigned int nr, unsigned int in_fs, const
 	d->in_fs = in_fs;
 	for (i = 0; i < nr; i++) {
 		snprintf(d->image[i], sizeof(d->image[i]), "/tmp/hz-dev%u.img", i);
-		hz_image(d->image[i]);
+		hz_image(d->image[i], HZ_EXTRA_MB);
 		if (i < in_fs)
 			argv[7 + i] = d->image[i];
 	}

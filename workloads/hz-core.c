@@ -31,7 +31,6 @@
 #define PM_PRESENT	(1ull << 63)
 #define PM_PFN		((1ull << 55) - 1)
 #define EMPTY_CAP	(1u << 20)
-#define EXTRA_MB	320
 #define STATS		"/sys/kernel/debug/shcache"
 #define EXTRA_IMAGE	"/tmp/hz-extra.img"
 
@@ -633,11 +632,11 @@ void hz_aio_write(int fd, const void *buf, size_t len, uint64_t off)
 
 /* --- another file system ------------------------------------------------------------------------------------------------- */
 
-void hz_image(const char *image)
+void hz_image(const char *image, unsigned int mb)
 {
 	int fd = HZ_DO(open(image, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
 
-	HZ_DO(ftruncate(fd, (off_t)EXTRA_MB << 20));
+	HZ_DO(ftruncate(fd, (off_t)mb << 20));
 	close(fd);
 }
 
@@ -668,13 +667,13 @@ void hz_loop_end(const char *image, const char *dev)
 	HZ_DO(unlink(image));
 }
 
-int hz_extra_fs(const char *dir, const char *mkfs, const char *mount_opts, char dev[32])
+int hz_extra_fs_mb(const char *dir, unsigned int mb, const char *mkfs, const char *mount_opts, char dev[32])
 {
 	char opts[128], *save, *word;
 	const char *argv[24];
 	unsigned int n = 0;
 
-	hz_image(EXTRA_IMAGE);
+	hz_image(EXTRA_IMAGE, mb);
 	argv[n++] = hz.xfs ? "mkfs.xfs" : "mkfs.btrfs";
 	argv[n++] = "-q";
 	argv[n++] = "-f";
@@ -688,6 +687,11 @@ int hz_extra_fs(const char *dir, const char *mkfs, const char *mount_opts, char 
 	hz_loop(EXTRA_IMAGE, dev);
 	mkdir(dir, 0755);
 	return mount(dev, dir, hz.xfs ? "xfs" : "btrfs", MS_NOATIME, mount_opts) ? -errno : 0;
+}
+
+int hz_extra_fs(const char *dir, const char *mkfs, const char *mount_opts, char dev[32])
+{
+	return hz_extra_fs_mb(dir, HZ_EXTRA_MB, mkfs, mount_opts, dev);
 }
 
 void hz_extra_fs_end(const char *dir, const char *dev)

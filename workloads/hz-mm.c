@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -535,6 +536,58 @@ static void pin_longterm(const void *arg)
 	check_pair(&p, HZ_ALL, "afterwards");
 }
 
+struct gup_basic {
+	uint64_t get_us, put_us, addr, size;
+	uint32_t nr, gup_flags, flags, which[8];
+};
+#define GUP_BASIC	_IOWR('g', 4, struct gup_basic)
+#define GUP_NOWAIT	0x10u		/* FOLL_NOWAIT */
+
+/* Pages of [m, m + 8 pages) that get_user_pages() has without waiting. */
+static uint64_t gup_nowait(int fd, const uint8_t *m)
+{
+	struct gup_basic gup = { .addr = (uintptr_t)m, .size = 8 * HZ_PAGE, .nr = 8, .gup_flags = GUP_NOWAIT };
+
+	HZ_DO(ioctl(fd, GUP_BASIC, &gup));
+	return gup.size / HZ_PAGE;
+}
+
+/* As a virtual machine's CPU: who may not wait leaves the reading to another thread, and makes no copy of his own instead. */
+static void pin_nowait(const void *arg)
+{
+	int fd = open(GUP_TEST, O_RDWR | O_CLOEXEC);
+	struct hz_file *files[3];
+	long long before;
+	uint64_t n;
+	struct pair p;
+	uint8_t *m;
+
+	(void)arg;
+	if (fd < 0)
+		hz_skip("no %s here (CONFIG_GUP_TEST)", GUP_TEST);
+	make_pair(&p, BLOCKS);
+	m = mmap(NULL, 8 * HZ_PAGE, PROT_READ, MAP_SHARED, p.a.fd, 0);
+	if (m == MAP_FAILED)
+		hz_fail("mmap: %m");
+	before = hz_stat("/proc/vmstat", "pgpgin");
+	n = gup_nowait(fd, m);
+	if (hz.sharing && n)
+		hz_fail("%llu pages that nobody has cached, without waiting", (unsigned long long)n);
+	if (hz.sharing && hz_stat("/proc/vmstat", "pgpgin") != before)
+		hz_fail("who may not wait has read");
+	hz_compare(&p.a, m, 0, 8 * HZ_PAGE, "mmap", "when it may wait");
+	n = gup_nowait(fd, m);
+	if (n != 8)
+		hz_fail("%llu of 8 mapped pages without waiting", (unsigned long long)n);
+	HZ_DO(munmap(m, 8 * HZ_PAGE));
+	files[0] = &p.a;
+	files[1] = &p.b;
+	files[2] = &p.golden;
+	hz_check_shared(files, 3, "afterwards");
+	close(fd);
+	check_pair(&p, HZ_ALL, "afterwards");
+}
+
 /* --- uprobes -------------------------------------------------------------------------------------------------------------- */
 
 static void copy_program(const char *to)
@@ -670,6 +723,62 @@ static void poisoned(const void *arg)
 	check_pair(&p, HZ_ALL, "in the end");
 }
 
+/* --- read-around ---------------------------------------------------------------------------------------------------------- */
+
+/* Between looks, more than any window; and so many looks, some more than the kernel waits for before it stops. */
+#define LOOK_STRIDE	64u
+#define LOOKS		160u
+#define LAST_LOOKS	40u
+
+static long major_faults(void)
+{
+	struct rusage r;
+
+	HZ_DO(getrusage(RUSAGE_SELF, &r));
+	return r.ru_majflt;
+}
+
+/* Who looks here and there is not read a window for each look, for ever; who walks through the file is. */
+static void looks(const void *arg)
+{
+	unsigned int blocks = LOOKS * LOOK_STRIDE, i;
+	struct hz_file golden, a;
+	long long before;
+	long majors;
+	uint8_t *m;
+
+	(void)arg;
+	hz_create(&golden, "golden", 1, blocks);
+	hz_clone(&a, &golden, "a");
+	hz_cold();
+	m = mmap(NULL, (size_t)blocks * HZ_PAGE, PROT_READ, MAP_SHARED, a.fd, 0);
+	if (m == MAP_FAILED)
+		hz_fail("mmap: %m");
+	for (i = 0; i < LOOKS - LAST_LOOKS; i++)
+		(void)*(volatile uint8_t *)(m + (size_t)i * LOOK_STRIDE * HZ_PAGE);
+	before = hz_stat("/proc/vmstat", "nr_file_pages");
+	for (; i < LOOKS; i++)
+		(void)*(volatile uint8_t *)(m + (size_t)i * LOOK_STRIDE * HZ_PAGE);
+	if (hz.sharing && hz_stat("/proc/vmstat", "nr_file_pages") - before > 4 * LAST_LOOKS)
+		hz_fail("%u looks at pages far apart cached %lld pages, after %u others", LAST_LOOKS,
+			hz_stat("/proc/vmstat", "nr_file_pages") - before, LOOKS - LAST_LOOKS);
+	HZ_DO(munmap(m, (size_t)blocks * HZ_PAGE));
+	close(a.fd);
+	a.fd = HZ_DO(open(a.path, O_RDWR | O_CLOEXEC));
+	hz_cold();
+	m = mmap(NULL, (size_t)blocks * HZ_PAGE, PROT_READ, MAP_SHARED, a.fd, 0);
+	if (m == MAP_FAILED)
+		hz_fail("mmap: %m");
+	majors = major_faults();
+	for (i = 0; i < blocks; i++)
+		(void)*(volatile uint8_t *)(m + (size_t)i * HZ_PAGE);
+	majors = major_faults() - majors;
+	if (hz.sharing && majors > (long)blocks / 16)
+		hz_fail("%ld major faults on a walk through %u pages", majors, blocks);
+	hz_compare(&a, m, 0, (size_t)blocks * HZ_PAGE, "mmap", "after the walk");
+	HZ_DO(munmap(m, (size_t)blocks * HZ_PAGE));
+}
+
 /* --- limits ---------------------------------------------------------------------------------------------------------------- */
 
 static void limited(void *arg)
@@ -754,6 +863,76 @@ static void memcg_alone(const void *arg)
 	check_pair(&p, HZ_READ, "cgroup gone");
 }
 
+#define LOCKED_BLOCKS	512u
+#define LOCKED_MAX	(16ll << 20)
+
+struct locked {
+	const struct hz_file *f;
+	int go[2];
+};
+
+/* Fills the group with what can not be reclaimed, and then wants more for the file than there is room for. */
+static void lock_when_full(void *arg)
+{
+	struct locked *l = arg;
+	long long now;
+	char c;
+
+	HZ_DO(read(l->go[0], &c, 1));
+	do {
+		*(volatile uint8_t *)hz_buffer(HZ_PAGE) = 1;
+		now = hz_stat(CGROUP "/memory.current", NULL);
+	} while (now >= 0 && now < LOCKED_MAX - (LOCKED_BLOCKS / 2) * (long long)HZ_PAGE);
+	mmap(NULL, LOCKED_BLOCKS * HZ_PAGE, PROT_READ, MAP_SHARED | MAP_LOCKED | MAP_POPULATE, l->f->fd, 0);
+}
+
+/*
+ * A tenant locks pages that are not shared, of a file of which others might be, at his limit: he gets memory or is killed, and does not
+ * go round for ever.  That depends on whether other allocations of the fault are charged: see hazard-nokmem.plan.
+ */
+static void memcg_locked(const void *arg)
+{
+	uint64_t end = hz_ms() + 30000;
+	struct locked l;
+	struct pair p;
+	unsigned int i;
+	char text[32];
+	int status;
+	pid_t pid;
+
+	(void)arg;
+	make_pair(&p, LOCKED_BLOCKS);
+	for (i = 0; i < LOCKED_BLOCKS; i++)
+		hz_want_block(&p.a, i, 9, i, 1);
+	if (pwrite(p.a.fd, p.a.want, LOCKED_BLOCKS * HZ_PAGE, 0) != LOCKED_BLOCKS * HZ_PAGE)
+		hz_fail("write: %m");
+	HZ_DO(fsync(p.a.fd));
+	hz_cold();
+	if (mkdir(CGROUP, 0755) && errno != EEXIST)
+		hz_skip("no cgroup: %m");
+	snprintf(text, sizeof(text), "%lld", LOCKED_MAX);
+	if (!hz_put(CGROUP "/memory.max", text))
+		hz_skip("no memory.max: %m");
+	l.f = &p.a;
+	HZ_DO(pipe(l.go));
+	pid = hz_fork(lock_when_full, &l);
+	snprintf(text, sizeof(text), "%d", (int)pid);
+	if (!hz_put(CGROUP "/cgroup.procs", text))
+		hz_fail("move to the cgroup: %m");
+	HZ_DO(write(l.go[1], "x", 1));
+	while (waitpid(pid, &status, WNOHANG) != pid) {
+		if (hz_ms() > end)
+			hz_fail("a tenant at his limit has been locking %u pages for 30 s", LOCKED_BLOCKS);
+		usleep(50000);
+	}
+	if (status && (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL))
+		hz_fail("a tenant at his limit ended with status %#x", status);
+	close(l.go[0]);
+	close(l.go[1]);
+	rmdir(CGROUP);
+	check_pair(&p, HZ_CACHED, "after a tenant at his limit");
+}
+
 const struct hz_test hz_mm_tests[] = {
 	{ "mm-futex-meets", "waiter and waker in one file meet", .fn = futex_meets },
 	{ "mm-futex-apart", "clones at the same offset are two futexes", .fn = futex_apart },
@@ -769,10 +948,13 @@ const struct hz_test hz_mm_tests[] = {
 	{ "mm-pin-registered", "io_uring registered buffers in private mappings", .fn = pin_registered },
 	{ "mm-pin-longterm", "a read-only long-term pin sees writes", .fn = pin_longterm, .arg = &(const bool){ false } },
 	{ "mm-pin-longterm-fast", "the same by fast GUP", .fn = pin_longterm, .arg = &(const bool){ true } },
+	{ "mm-pin-nowait", "who may not wait for a page does not read it himself", .fn = pin_nowait },
 	{ "mm-uprobe", "a breakpoint in one clone of a program", .fn = uprobe },
 	{ "mm-migrate", "soft offline and compaction move shared pages", .fn = moved },
 	{ "mm-poison", "hwpoison of a clean shared page is read again by all", .fn = poisoned },
+	{ "mm-looks", "reading around stops when it does not help, and only then", .fn = looks },
 	{ "mm-memcg", "a small cgroup beside others", .fn = memcg },
+	{ "mm-memcg-locked", "a tenant with no room for what he locks is killed", .fn = memcg_locked },
 	{ "mm-memcg-alone", "a small cgroup by itself", .fn = memcg_alone },
 	{ NULL, NULL, 0, NULL, NULL }
 };

@@ -486,6 +486,9 @@ static void deduped(const void *arg)
 	if (r->info[0].status || r->info[0].bytes_deduped != 16 * HZ_PAGE)
 		hz_fail("dedupe: status %d, %llu bytes", r->info[0].status, (unsigned long long)r->info[0].bytes_deduped);
 	check_both(&a, &b, "deduped");
+	/* The comparison has read both into their own caches. */
+	expect_same_frame(&a, 8, &b, 40, true);
+	expect_same_frame(&a, 23, &b, 55, true);
 	hz_unmap(&a);
 	hz_unmap(&b);
 	hz_cold();

@@ -176,10 +176,13 @@ void hz_aio_write(int fd, const void *buf, size_t len, uint64_t off);
  * A file system of its own on a loop device over tmpfs, for what would take the main one down: makes (with more mkfs options)
  * and mounts it at dir with the options given. Returns what mount(2) did: 0 or -errno. *dev: "/dev/loopN".
  */
+#define HZ_EXTRA_MB	320u
 int hz_extra_fs(const char *dir, const char *mkfs, const char *mount_opts, char dev[32]);
+/* The same on an image of mb MiB, which is sparse. */
+int hz_extra_fs_mb(const char *dir, unsigned int mb, const char *mkfs, const char *mount_opts, char dev[32]);
 void hz_extra_fs_end(const char *dir, const char *dev);
-/* Its parts: an empty image of the same size on tmpfs; a loop device for it, and its end and that of the image. */
-void hz_image(const char *image);
+/* Its parts: an empty image on tmpfs, of the size of hz_extra_fs()'s or of mb MiB; a loop device for it, and its end and that of the image. */
+void hz_image(const char *image, unsigned int mb);
 void hz_loop(const char *image, char dev[32]);
 void hz_loop_end(const char *image, const char *dev);
 
