@@ -91,8 +91,7 @@ static char *add_images(json_t *images, const json_t *doc, const char *name)
 	return NULL;
 }
 
-/* Are these parts 1 to count, each once? */
-static char *check_parts(json_t *const *docs, const char *const *names, size_t nr)
+char *shard_check(json_t *const *docs, const char *const *names, size_t nr)
 {
 	unsigned int count = 0;
 	const char **by;
@@ -103,7 +102,7 @@ static char *check_parts(json_t *const *docs, const char *const *names, size_t n
 		unsigned int n = (unsigned int)json_integer_value(json_object_get(s, "count"));
 
 		if (!n)
-			why = xasprintf("%s is no part of a plan: it was not made with --shard", names[i]);
+			why = xasprintf("%s is no part: it was not made with --shard", names[i]);
 		else if (json_object_get(docs[i], "complete") != json_true())
 			why = xasprintf("%s is not complete: go on with it (--resume) first", names[i]);
 		else if (count && n != count)
@@ -210,7 +209,7 @@ json_t *merge_docs(json_t *const *docs, const char *const *names, size_t nr, con
 	json_t *out, *cells = NULL, *images = json_array(), *parts = json_array();
 	double worst = 0;
 
-	*why = nr ? check_parts(docs, names, nr) : xstrdup("no parts");
+	*why = nr ? shard_check(docs, names, nr) : xstrdup("no parts");
 	for (size_t i = 1; i < nr && !*why; i++)
 		*why = docs_differ(docs[0], names[0], docs[i], names[i]);
 	for (size_t i = 0; i < nr && !*why; i++)

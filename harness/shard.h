@@ -34,6 +34,12 @@ double durations_seconds(const json_t *durations, const struct cell *c);
  */
 void shard_split(const struct cell *cells, size_t nr, const json_t *durations, unsigned int count, unsigned int *part);
 
+/*
+ * Are these documents ("shard": {"index", "count"}, "complete") those of parts 1 to count, each once and complete? NULL, or a
+ * malloced reason why not.
+ */
+char *shard_check(json_t *const *docs, const char *const *names, size_t nr);
+
 /* `shbench merge`: joins runs of parts into a new run and reports on it. Returns an exit code. */
 int run_merge(const char *const *ids, size_t nr, const struct run_options *ro);
 /*

@@ -444,11 +444,22 @@ out:
 static int cmd_merge(int argc, char **argv)
 {
 	struct args a = {};
+	char *dir, *results;
+	bool of_xfstests;
 
 	parse(argc, argv, compare_argp_options, "RUN...",
-	      "Joins the runs of all parts of a plan (run --shard I/N) into a new run, and reports on it. RUN is an id or a directory with a "
-	      "run.json.", 1, ARRAY_SIZE(a.pos), &a);
+	      "Joins the runs of all parts of a plan, or of xfstests (--shard I/N), into a new run, and reports on it. RUN is an id "
+	      "or a directory with a run.json or results.json.", 1, ARRAY_SIZE(a.pos), &a);
 	a.run.argv = (const char *const *)argv;
+	dir = run_dir_find(a.pos[0]);
+	if (!dir)
+		return EXIT_INFRA;
+	results = xasprintf("%s/results.json", dir);
+	of_xfstests = file_exists(results);
+	free(results);
+	free(dir);
+	if (of_xfstests)
+		return xfstests_merge((const char *const *)a.pos, a.nr_pos);
 	return run_merge((const char *const *)a.pos, a.nr_pos, &a.run);
 }
 
@@ -688,7 +699,7 @@ static const struct command {
 	{ "plots", "[RUN]", "draw a stored run's plots again", cmd_plots },
 	{ "compare", "A B", "compare two runs, or two kernels of one", cmd_compare },
 	{ "bisect", "GOOD BAD", "which patch or commit moved a metric", cmd_bisect },
-	{ "merge", "RUN...", "join the runs of a plan's parts (run --shard I/N)", cmd_merge },
+	{ "merge", "RUN...", "join the runs of the parts of a plan or of xfstests (--shard I/N)", cmd_merge },
 	{ "gate", "RUN...", "how often the gate of several runs found what it must, and how small a change", cmd_gate },
 	{ "coverage", "[RUN...]", "lines and branches of the series that tests have reached (plan coverage)", cmd_coverage },
 	{ "durations", "[RUN]", "how long boots took, for an even split into parts", cmd_durations },

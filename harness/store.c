@@ -148,11 +148,19 @@ static int is_run(const struct dirent *d)
 	return d->d_name[0] != '.' && strchr(d->d_name, '-');
 }
 
-char *run_dir_find(const char *id)
+/* "20260131-235959-PLAN-0a1b", as run_dir_create() names it. */
+static bool is_of(const char *name, const char *plan)
+{
+	size_t stamp = strlen("20260131-235959-"), len = strlen(plan);
+
+	return strlen(name) == stamp + len + strlen("-0a1b") && !strncmp(name + stamp, plan, len);
+}
+
+char *run_dir_find_of(const char *plan, const char *id)
 {
 	struct dirent **list;
 	char *found = NULL;
-	unsigned int back = 0, hits = 0;
+	unsigned int back = 0, hits = 0, seen = 0;
 	bool last = !strcmp(id, "last") || sscanf(id, "last-%u", &back) == 1;
 	int n;
 
@@ -163,11 +171,13 @@ char *run_dir_find(const char *id)
 		return found;
 	}
 	n = scandir(runs_dir(), &list, is_run, alphasort);
-	for (int i = 0; i < n; i++) {
-		if (last ? i == n - 1 - (int)back : !strncmp(list[i]->d_name, id, strlen(id))) {
+	for (int i = n - 1; i >= 0; i--) {
+		const char *name = list[i]->d_name;
+
+		if (last ? (!plan || is_of(name, plan)) && seen++ == back : !strncmp(name, id, strlen(id))) {
 			hits++;
 			free(found);
-			found = xasprintf("%s/%s", runs_dir(), list[i]->d_name);
+			found = xasprintf("%s/%s", runs_dir(), name);
 		}
 		free(list[i]);
 	}
@@ -179,6 +189,12 @@ char *run_dir_find(const char *id)
 	if (hits)
 		err("run '%s' is not unique in %s: give more of its name", id, runs_dir());
 	else
-		err("no run '%s' in %s; `shbench list` shows what is there", id, runs_dir());
+		err("no run '%s'%s%s in %s; `shbench list` shows what is there", id, plan ? " of " : "", plan ? plan : "",
+		    runs_dir());
 	return NULL;
+}
+
+char *run_dir_find(const char *id)
+{
+	return run_dir_find_of(NULL, id);
 }

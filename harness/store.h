@@ -38,6 +38,8 @@ int run_dir_open(const char *id, struct run_dir *rd);
 void run_dir_close(struct run_dir *rd);
 /* Path of a run for reading, by id, unique prefix, "last", "last-N" or path; NULL with a message. Free it. */
 char *run_dir_find(const char *id);
+/* The same, but "last" is the last run of this plan. */
+char *run_dir_find_of(const char *plan, const char *id);
 
 /* JSON files, whole or not at all. Errors were printed with the path. */
 int json_save(const char *path, const json_t *v);

@@ -40,6 +40,7 @@ void xt_results_free(struct xt_results *r)
 		free(r->v[i].name);
 		free(r->v[i].why);
 		free(r->v[i].text);
+		free(r->v[i].groups);
 	}
 	free(r->v);
 	*r = (struct xt_results){};
@@ -66,7 +67,8 @@ struct xt_result *xt_add(struct xt_results *r, const char *name, size_t len)
 		return t;
 	r->v = xrealloc(r->v, (r->n + 1) * sizeof(*r->v));
 	t = &r->v[r->n++];
-	*t = (struct xt_result){ .name = xstrndup(name, len), .seconds = -1, .why = xstrdup(""), .text = xstrdup("") };
+	*t = (struct xt_result){ .name = xstrndup(name, len), .seconds = -1, .why = xstrdup(""), .text = xstrdup(""),
+				  .groups = xstrdup("") };
 	return t;
 }
 
@@ -79,10 +81,22 @@ void xt_set(struct xt_result *t, enum xt_state state, const char *why)
 	t->why = s;
 }
 
+struct xt_result *xt_add_copy(struct xt_results *r, const struct xt_result *t)
+{
+	struct xt_result *new = xt_add(r, t->name, strlen(t->name));
+
+	xt_set(new, t->state, t->why);
+	new->seconds = t->seconds;
+	free(new->text);
+	new->text = xstrdup(t->text);
+	free(new->groups);
+	new->groups = xstrdup(t->groups);
+	return new;
+}
+
 /* --- which tests --------------------------------------------------------------------------------------------------------- */
 
-/* Is the word one of those in the list? */
-static bool listed(const char *list, const char *word, size_t len)
+bool xt_listed(const char *list, const char *word, size_t len)
 {
 	while (list && *list) {
 		size_t n = strcspn(list, ",");
@@ -96,12 +110,13 @@ static bool listed(const char *list, const char *word, size_t len)
 
 size_t xt_select(struct xt_results *r, const char *dir, const char *group_list, const char *groups, const char *exclude)
 {
-	bool all = listed(groups, "all", strlen("all"));
+	bool all = xt_listed(groups, "all", strlen("all"));
 	size_t added = 0, n;
 
 	for (const char *line = group_list; *line; line += n + (line[n] == '\n')) {
 		size_t digits = strspn(line, "0123456789");
-		bool in = all, out = false;
+		struct buf in = {};
+		bool out = false;
 
 		n = strcspn(line, "\n");
 		if (!digits || (line[digits] != ' ' && line[digits] != '\t'))
@@ -109,20 +124,36 @@ size_t xt_select(struct xt_results *r, const char *dir, const char *group_list, 
 		for (const char *p = line + digits; p < line + n;) {
 			size_t len = strcspn(p, " \t\n");
 
-			in |= len && listed(groups, p, len);
-			out |= len && listed(exclude, p, len);
+			if (len && xt_listed(groups, p, len))
+				buf_printf(&in, "%s%.*s", in.len ? "," : "", (int)len, p);
+			out |= len && xt_listed(exclude, p, len);
 			p += len ? len : 1;
 		}
-		if (in && !out) {
+		if (all)
+			buf_printf(&in, "%sall", in.len ? "," : "");
+		if (in.len && !out) {
 			char *name = xasprintf("%s/%.*s", dir, (int)digits, line);
 			size_t before = r->n;
+			struct xt_result *t = xt_add(r, name, strlen(name));
 
-			xt_add(r, name, strlen(name));
+			free(t->groups);
+			t->groups = xstrdup(in.s);
 			added += r->n - before;
 			free(name);
 		}
+		buf_free(&in);
 	}
 	return added;
+}
+
+void xt_shard(struct xt_results *r, unsigned int index, unsigned int count)
+{
+	struct xt_results part = {};
+
+	for (size_t i = index - 1; i < r->n; i += count)
+		xt_add_copy(&part, &r->v[i]);
+	xt_results_free(r);
+	*r = part;
 }
 
 /* --- what check says ------------------------------------------------------------------------------------------------------ */

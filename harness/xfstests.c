@@ -6,24 +6,30 @@
  * boot's verdict and a new boot goes on behind it. The baseline runs last, and only what failed before, unless --full.
  *
  * Left in the run's directory, for each pass: NAME.tap, NAME.junit.xml, NAME.out (what check wrote), consoles/NAME-BOOT.log, and
- * files/NAME/ with what the suite has to say of failed tests; and results.json.
+ * files/NAME/ with what the suite has to say of failed tests; and results.json and summary.md. NAME.out grows as check writes,
+ * and results.json is written anew whenever a test is over, so that no more is lost with this process than the test that runs.
  */
 #include <argp.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "args.h"
+#include "bench-util.h"
 #include "image.h"
 #include "kernel.h"
 #include "run.h"
+#include "shard.h"
 #include "store.h"
 #include "vm.h"
 #include "xfstests.h"
 
 #define IMAGE		"debian-xfstests"
+/* What its runs are named after. */
+#define PLAN		"xfstests"
 #define MAX_MOUNTS	8
 /* Without one finished test so many boots in a row mean that there is no getting further. */
 #define MAX_EMPTY	2
@@ -34,23 +40,14 @@
 #define START_S		300
 
 struct opts {
-	const char *dir, *kernel, *base, *fs, *groups, *exclude, *mkfs;
+	const char *dir, *kernel, *base, *fs, *groups, *exclude, *mkfs, *resume;
 	const char *mount[MAX_MOUNTS];
-	unsigned int nr_mounts, limit, cpus;
+	unsigned int nr_mounts, limit, cpus, shard, shards;
 	unsigned long mem_mb, test_mb, scratch_mb;
 	enum vm_accel accel;
 	bool full;
 	char **tests;
 	unsigned int nr_tests;
-};
-
-struct pass {
-	const struct kernel_build *kernel;
-	const char *mount;
-	char *name;			/* "shcache-6.12", "shcache-6.12-shcache", "baseline-base" */
-	struct xt_results r;
-	unsigned int boots;
-	struct buf out;			/* all of check's */
 };
 
 struct suite {
@@ -59,17 +56,18 @@ struct suite {
 	struct image image, dir;
 	struct accel_answer accel;
 	struct kernel_build kernel, base;
-	struct xt_results tests;
+	struct xt_run run;
 };
 
 /* One boot, as its records come. */
 struct boot {
-	struct pass *p;
-	const char *files;
-	struct buf out;
+	const struct suite *s;
+	struct xt_pass *p;
+	const char *files, *console;
+	struct xt_results before;	/* the pass's, when the boot began */
+	struct buf out;			/* what check wrote */
 	char timeout[4096];		/* names of tests that were ended, each with a blank after it */
-	double done;
-	size_t left;
+	int ret;			/* of storing what came */
 };
 
 /* --- which tests ---------------------------------------------------------------------------------------------------------- */
@@ -91,23 +89,32 @@ static int check_dir(const char *dir)
 	return 0;
 }
 
-static int choose(struct suite *s)
+static int choose(struct suite *s, char hash[65])
 {
+	struct xt_results *tests = &s->run.tests;
 	const char *const dirs[] = { "generic", "shared", s->o->fs };
 
 	for (unsigned int i = 0; i < s->o->nr_tests; i++)
-		xt_add(&s->tests, s->o->tests[i], strlen(s->o->tests[i]));
+		xt_add(tests, s->o->tests[i], strlen(s->o->tests[i]));
 	for (size_t i = 0; i < ARRAY_SIZE(dirs) && s->o->groups; i++) {
 		char *path = xasprintf("%s/tests/%s/group.list", s->o->dir, dirs[i]), *text;
 
 		/* Older suites have no directory for each file system, newer ones no "shared". */
 		if (!read_file(path, &text, NULL)) {
-			xt_select(&s->tests, dirs[i], text, s->o->groups, s->o->exclude);
+			xt_select(tests, dirs[i], text, s->o->groups, s->o->exclude);
 			free(text);
 		}
 		free(path);
 	}
-	if (s->tests.n)
+	xt_hash(tests, hash);
+	if (s->o->shards && tests->n && tests->n < s->o->shards) {
+		err("xfstests: %zu tests cannot be split into %u parts: choose more of them or fewer parts", tests->n,
+		    s->o->shards);
+		return -EINVAL;
+	}
+	if (s->o->shards)
+		xt_shard(tests, s->o->shard, s->o->shards);
+	if (tests->n)
 		return 0;
 	err("xfstests: no test is in the groups '%s' for %s%s%s", s->o->groups, s->o->fs, s->o->exclude ? " and not in " : "",
 	    s->o->exclude ? s->o->exclude : "");
@@ -132,23 +139,102 @@ static void save_file(const struct boot *b, const char *name, const char *text)
 	free(flat);
 }
 
+static size_t nr_left(const struct xt_results *r)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < r->n; i++)
+		n += r->v[i].state == XT_NONE;
+	return n;
+}
+
+static int store(const struct suite *s)
+{
+	char *path = xasprintf("%s/results.json", s->rd.path);
+	json_t *doc = xt_doc(&s->run);
+	int ret = json_save(path, doc);
+
+	json_decref(doc);
+	free(path);
+	return ret;
+}
+
+/* Adds to NAME.out. */
+static int append(const struct suite *s, const struct xt_pass *p, const char *text)
+{
+	char *path = xasprintf("%s/%s.out", s->rd.path, p->name);
+	int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666), ret;
+	ssize_t len = strlen(text), n = fd < 0 ? -1 : write(fd, text, len);
+
+	ret = n == len ? 0 : n < 0 ? -errno : -EIO;
+	if (ret)
+		err("%s: cannot write: %s", path, strerror(-ret));
+	if (fd >= 0)
+		close(fd);
+	free(path);
+	return ret;
+}
+
+/* What a boot that did not come to its end means for the test that was running. */
+static enum xt_state state_of(enum vm_verdict v)
+{
+	return v == VM_PANIC || v == VM_SPLAT ? XT_PANIC : v == VM_HANG ? XT_HANG : v == VM_TIMEOUT ? XT_TIMEOUT : XT_DIED;
+}
+
+/*
+ * Judges the boot's tests by what has come of it so far; res is NULL while it runs. Each time from the beginning, since a
+ * test's splats may be seen after its end.
+ */
+static void judge(struct boot *b, const struct vm_result *res)
+{
+	struct xt_results *r = &b->p->r;
+	char running[64], *text, *names = xstrdup(b->timeout), *save = NULL;
+	struct xt_result *t;
+
+	xt_results_free(r);
+	for (size_t i = 0; i < b->before.n; i++)
+		xt_add_copy(r, &b->before.v[i]);
+	xt_parse(r, b->out.s ? b->out.s : "", running, sizeof(running));
+	for (char *name = strtok_r(names, " ", &save); name; name = strtok_r(NULL, " ", &save)) {
+		t = xt_find(r, name);
+		if (t)
+			xt_set(t, XT_TIMEOUT, "took longer than --limit and was killed");
+	}
+	/* Where the host was to blame, it is another boot's. */
+	t = *running && res && res->verdict != VM_INFRA ? xt_find(r, running) : NULL;
+	if (t && t->state == XT_NONE)
+		xt_set(t, state_of(res->verdict), res->why);
+	if (!read_file(b->console, &text, NULL)) {
+		xt_console(r, text);
+		free(text);
+	}
+	free(names);
+}
+
 static void on_record(const json_t *rec, void *arg)
 {
 	struct boot *b = arg;
 	const char *t = json_string_value(json_object_get(rec, "t")), *k = json_string_value(json_object_get(rec, "k"));
 	const char *v = json_string_value(json_object_get(rec, "v")), *what = json_string_value(json_object_get(rec, "what"));
+	double done;
 	size_t len;
 
 	if (!t)
 		return;
+	/* A test begins: those before it are over. */
 	if (!strcmp(t, "progress")) {
-		b->done = json_number_value(json_object_get(rec, "done"));
-		progress(b->p->r.n - b->left + b->done, b->p->r.n, "%s: %s", b->p->name, what ? what : "");
+		done = json_number_value(json_object_get(rec, "done"));
+		progress(b->before.n - nr_left(&b->before) + done, b->before.n, "%s: %s", b->p->name, what ? what : "");
+		judge(b, NULL);
+		if (!b->ret)
+			b->ret = store(b->s);
 	}
 	if (strcmp(t, "blob") || !k || !v)
 		return;
 	if (!strcmp(k, "check")) {
 		buf_str(&b->out, v);
+		if (!b->ret)
+			b->ret = append(b->s, b->p, v);
 	} else if (!strcmp(k, "timeout")) {
 		len = strlen(b->timeout);
 		snprintf(b->timeout + len, sizeof(b->timeout) - len, "%s ", v);
@@ -160,7 +246,7 @@ static void on_record(const json_t *rec, void *arg)
 	}
 }
 
-static char *job_text(const struct suite *s, const struct pass *p)
+static char *job_text(const struct suite *s, const struct xt_pass *p)
 {
 	struct buf b = {};
 	const char *sep = "";
@@ -181,85 +267,59 @@ static char *job_text(const struct suite *s, const struct pass *p)
 	return b.s;
 }
 
-static size_t nr_left(const struct xt_results *r)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < r->n; i++)
-		n += r->v[i].state == XT_NONE;
-	return n;
-}
-
-/* What a boot that did not come to its end means for the test that was running. */
-static enum xt_state state_of(enum vm_verdict v)
-{
-	return v == VM_PANIC || v == VM_SPLAT ? XT_PANIC : v == VM_HANG ? XT_HANG : v == VM_TIMEOUT ? XT_TIMEOUT : XT_DIED;
-}
-
-/* The boot's records are in; judges its tests. Returns how many more have a result now. */
-static size_t digest(struct pass *p, struct boot *b, const struct vm_result *res, const char *console)
-{
-	size_t before = nr_left(&p->r);
-	char running[64], *text, *save = NULL;
-	struct xt_result *t;
-
-	xt_parse(&p->r, b->out.s ? b->out.s : "", running, sizeof(running));
-	for (char *name = strtok_r(b->timeout, " ", &save); name; name = strtok_r(NULL, " ", &save)) {
-		t = xt_find(&p->r, name);
-		if (t)
-			xt_set(t, XT_TIMEOUT, "took longer than --limit and was killed");
-	}
-	/* Where the host was to blame, it is another boot's. */
-	t = *running && res->verdict != VM_INFRA ? xt_find(&p->r, running) : NULL;
-	if (t && t->state == XT_NONE)
-		xt_set(t, state_of(res->verdict), res->why);
-	if (!read_file(console, &text, NULL)) {
-		xt_console(&p->r, text);
-		free(text);
-	}
-	buf_str(&p->out, b->out.s ? b->out.s : "");
-	return before - nr_left(&p->r);
-}
-
-static int boot(struct suite *s, struct pass *p)
+static int boot(const struct suite *s, struct xt_pass *p)
 {
 	const struct opts *o = s->o;
+	const struct kernel_build *k = p == xt_base(&s->run) ? &s->base : &s->kernel;
 	char *initrd = xasprintf("%s/tmp/initrd.cpio", s->rd.path), *test = xasprintf("%s/tmp/test.disk", s->rd.path);
 	char *scratch = xasprintf("%s/tmp/scratch.disk", s->rd.path), *tmp = xasprintf("%s/tmp", s->rd.path);
 	char *console = xasprintf("%s/consoles/%s-%u.log", s->rd.path, p->name, ++p->boots);
 	char *files = xasprintf("%s/files/%s", s->rd.path, p->name), *agent = agent_path(), *job = job_text(s, p);
 	/* A test may wait long for a slow machine's disk; it hangs when it cannot be killed at its limit. */
-	char *cmdline = xasprintf("%s sysctl.kernel.hung_task_timeout_secs=%u", p->kernel->cmdline ? p->kernel->cmdline : "", o->limit);
+	char *cmdline = xasprintf("%s sysctl.kernel.hung_task_timeout_secs=%u", k->cmdline ? k->cmdline : "", o->limit);
 	const struct vm_disk disks[] = {
 		{ .path = s->image.tar, .serial = "image", .readonly = true },
 		{ .path = s->dir.tar, .serial = "xfstests", .readonly = true },
 		{ .path = test, .serial = "test", .raw_sparse = true, .size = (unsigned long long)o->test_mb << 20 },
 		{ .path = scratch, .serial = "scratch", .raw_sparse = true, .size = (unsigned long long)o->scratch_mb << 20 },
 	};
-	struct boot b = { .p = p, .files = files, .left = nr_left(&p->r) };
-	double slow = strstr(p->kernel->name, "+debug") ? DEBUG_SLOWDOWN : 1;
+	struct boot b = { .s = s, .p = p, .files = files, .console = console };
+	double slow = strstr(k->name, "+debug") ? DEBUG_SLOWDOWN : 1;
 	/* A test is silent while it runs, and so is the check of its file systems afterwards. */
-	struct vm_config cfg = { .accel = s->accel.accel, .bzimage = p->kernel->bzimage, .initrd = initrd,
+	struct vm_config cfg = { .accel = s->accel.accel, .bzimage = k->bzimage, .initrd = initrd,
 				 .cmdline = cmdline, .mem_mb = o->mem_mb, .cpus = o->cpus, .disks = disks,
 				 .nr_disks = ARRAY_SIZE(disks), .boot_s = BOOT_S * slow, .idle_s = START_S * slow + o->limit,
-				 .total_s = START_S * slow + (double)b.left * (o->limit + START_S), .dir = tmp, .console = console,
-				 .record = on_record, .arg = &b };
+				 .total_s = START_S * slow + (double)nr_left(&p->r) * (o->limit + START_S), .dir = tmp,
+				 .console = console, .record = on_record, .arg = &b };
 	struct vm_result res = {};
 	int ret = mkdir_p(files);
 
+	for (size_t i = 0; i < p->r.n; i++)
+		xt_add_copy(&b.before, &p->r.v[i]);
 	if (ret)
 		err("%s: cannot make the directory: %s", files, strerror(-ret));
 	else
 		ret = initrd_build(initrd, agent, job, NULL, NULL);
+	/* So that a run which is killed in its first test is one to go on with, and the next boot gets a console of its own. */
+	if (!ret)
+		ret = store(s);
 	if (!ret)
 		ret = vm_run(&cfg, &res);
 	unlink(initrd);
 	progress(-1, 0, " ");
-	if ((!ret || ret == -EINTR) && !digest(p, &b, &res, console) && !ret) {
+	if (!ret || ret == -EINTR) {
+		judge(&b, &res);
+		if (!b.ret)
+			b.ret = store(s);
+	}
+	if (!ret)
+		ret = b.ret;
+	if (!ret && nr_left(&p->r) == nr_left(&b.before)) {
 		err("xfstests: %s, boot %u: %s: %s; console: %s", p->name, p->boots, vm_verdict_name(res.verdict), res.why, console);
 		ret = -EIO;
 	}
 	vm_result_free(&res);
+	xt_results_free(&b.before);
 	buf_free(&b.out);
 	free(initrd);
 	free(test);
@@ -275,27 +335,19 @@ static int boot(struct suite *s, struct pass *p)
 
 /* --- passes ------------------------------------------------------------------------------------------------------------------ */
 
-static void pass_init(struct pass *p, const char *prefix, const struct kernel_build *k, const char *mount)
+static void pass_init(struct xt_pass *p, const char *prefix, const char *kernel, const char *mount)
 {
-	*p = (struct pass){ .kernel = k, .mount = mount };
-	p->name = xasprintf("%s%s%s%s", prefix, k->name, *mount ? "-" : "", mount);
+	*p = (struct xt_pass){ .name = xasprintf("%s%s%s%s", prefix, kernel, *mount ? "-" : "", mount), .mount = xstrdup(mount) };
 	/* It names files: a mount option may have '=' and ',' in it, which are harmless, and "/", which is not. */
 	for (char *c = p->name; *c; c++)
 		if (*c == '/')
 			*c = '_';
 }
 
-static void pass_free(struct pass *p)
+static int save(const char *dir, const char *name, const char *suffix, const char *text, size_t len)
 {
-	xt_results_free(&p->r);
-	buf_free(&p->out);
-	free(p->name);
-}
-
-static int save(const struct suite *s, const struct pass *p, const char *suffix, const struct buf *b)
-{
-	char *path = xasprintf("%s/%s.%s", s->rd.path, p->name, suffix);
-	int ret = write_file_atomic(path, b->s ? b->s : "", b->len);
+	char *path = xasprintf("%s/%s.%s", dir, name, suffix);
+	int ret = write_file_atomic(path, text, len);
 
 	if (ret)
 		err("%s: cannot write: %s", path, strerror(-ret));
@@ -303,26 +355,40 @@ static int save(const struct suite *s, const struct pass *p, const char *suffix,
 	return ret;
 }
 
-static int pass_save(const struct suite *s, const struct pass *p, const struct pass *base)
+static int pass_save(const char *dir, const struct xt_run *run, const struct xt_pass *p)
 {
-	const struct xt_results *known = base == p ? NULL : &base->r;
+	const struct xt_results *known = p == xt_base(run) ? NULL : &xt_base(run)->r;
 	struct buf tap = {}, xml = {};
 	int ret;
 
 	xt_ktap(&tap, &p->r, known);
 	xt_junit(&xml, p->name, &p->r, known);
-	ret = save(s, p, "tap", &tap);
+	ret = save(dir, p->name, "tap", tap.s, tap.len);
 	if (!ret)
-		ret = save(s, p, "junit.xml", &xml);
-	if (!ret)
-		ret = save(s, p, "out", &p->out);
+		ret = save(dir, p->name, "junit.xml", xml.s, xml.len);
 	buf_free(&tap);
 	buf_free(&xml);
 	return ret;
 }
 
+static int summary_save(const char *dir, const struct xt_run *run)
+{
+	char *text;
+	size_t len;
+	FILE *f = open_memstream(&text, &len);
+	int ret;
+
+	if (!f)
+		return -errno;
+	xt_summary(f, run);
+	fclose(f);
+	ret = save(dir, "summary", "md", text, len);
+	free(text);
+	return ret;
+}
+
 /* Runs what has no result yet. */
-static int pass_run(struct suite *s, struct pass *p)
+static int pass_run(const struct suite *s, struct xt_pass *p)
 {
 	unsigned int empty = 0;
 	int ret = 0;
@@ -335,29 +401,14 @@ static int pass_run(struct suite *s, struct pass *p)
 		if (ret && (ret != -EIO || empty == MAX_EMPTY))
 			return ret;
 	}
-	if (interrupted())
-		err("xfstests: interrupted; what there is is in %s", s->rd.path);
 	return interrupted() ? -EINTR : 0;
 }
 
-static json_t *pass_json(const struct pass *p)
-{
-	json_t *tests = json_array();
-
-	for (size_t i = 0; i < p->r.n; i++) {
-		const struct xt_result *t = &p->r.v[i];
-
-		json_array_append_new(tests, json_pack("{s:s,s:s,s:i,s:s}", "name", t->name, "state", xt_state_name(t->state), "seconds",
-						       t->seconds, "why", t->why));
-	}
-	return json_pack("{s:s,s:s,s:o,s:i,s:o}", "name", p->name, "mount", p->mount, "kernel", kernel_provenance(p->kernel), "boots",
-			 p->boots, "tests", tests);
-}
-
 /* Only what is new; with --verbose all. Returns how many are new. */
-static size_t tell(const struct suite *s, const struct pass *p, const struct pass *base)
+static size_t tell(const char *dir, const struct xt_run *run, const struct xt_pass *p)
 {
 	size_t count[XT_NR_STATES] = {}, bad = 0, fresh = 0;
+	const struct xt_pass *base = xt_base(run);
 
 	for (size_t i = 0; i < p->r.n; i++) {
 		const struct xt_result *t = &p->r.v[i], *o = xt_find(&base->r, t->name);
@@ -386,11 +437,36 @@ static size_t tell(const struct suite *s, const struct pass *p, const struct pas
 		printf(", %zu not carried out", count[XT_NONE]);
 	if (p != base)
 		printf("; new failures: %zu", fresh);
-	printf("; %s/%s.tap\n", s->rd.path, p->name);
+	printf("; %s/%s.tap\n", dir, p->name);
 	return fresh;
 }
 
-static void add_tests(struct pass *p, const struct xt_results *from, bool failed_only)
+/* Writes and tells all that there is to say of a run but results.json. 0 or -errno, printed; *fresh: how many failures are new */
+static int report(const char *dir, const struct xt_run *run, size_t *fresh)
+{
+	int ret = summary_save(dir, run);
+
+	*fresh = 0;
+	for (size_t i = 0; i < run->nr; i++) {
+		const struct xt_pass *p = &run->pass[i];
+
+		if (!p->r.n)
+			continue;
+		if (!ret)
+			ret = pass_save(dir, run, p);
+		*fresh += tell(dir, run, p);
+	}
+	for (size_t i = 0; i < run->nr && opt.verbose; i++) {
+		struct table *table = xt_table(run, &run->pass[i]);
+
+		printf("\n%s:\n", run->pass[i].name);
+		table_print_text(stdout, table, 0);
+		table_free(table);
+	}
+	return ret;
+}
+
+static void add_tests(struct xt_pass *p, const struct xt_results *from, bool failed_only)
 {
 	for (size_t i = 0; i < from->n; i++)
 		if (!failed_only || xt_bad(from->v[i].state))
@@ -399,51 +475,91 @@ static void add_tests(struct pass *p, const struct xt_results *from, bool failed
 
 static int run_all(struct suite *s)
 {
-	const struct opts *o = s->o;
-	struct pass passes[MAX_MOUNTS + 1], *base = &passes[o->nr_mounts];
-	json_t *list = json_array(), *doc;
-	size_t fresh = 0;
-	char *path;
+	struct xt_run *run = &s->run;
+	struct xt_pass *base = &run->pass[run->nr - 1];
+	size_t fresh;
 	int ret = 0;
 
-	for (unsigned int i = 0; i < o->nr_mounts; i++) {
-		pass_init(&passes[i], "", &s->kernel, o->mount[i]);
-		add_tests(&passes[i], &s->tests, false);
-	}
-	pass_init(base, "baseline-", &s->base, "");
-	for (unsigned int i = 0; !ret && i < o->nr_mounts; i++)
-		ret = pass_run(s, &passes[i]);
-	for (unsigned int i = 0; i < o->nr_mounts; i++)
-		add_tests(base, &passes[i].r, !o->full);
+	for (struct xt_pass *p = run->pass; !ret && p < base; p++)
+		ret = pass_run(s, p);
+	for (struct xt_pass *p = run->pass; p < base; p++)
+		add_tests(base, &p->r, !s->o->full);
 	if (!ret && base->r.n)
 		ret = pass_run(s, base);
-	for (unsigned int i = 0; i <= o->nr_mounts; i++) {
-		if (passes[i].r.n) {
-			if (pass_save(s, &passes[i], base) && !ret)
-				ret = -EIO;
-			fresh += tell(s, &passes[i], base);
-		}
-		json_array_append_new(list, pass_json(&passes[i]));
-		pass_free(&passes[i]);
-	}
-	doc = json_pack("{s:s,s:s,s:s,s:s,s:b,s:o}", "schema", "shcache-xfstests/1", "fs", o->fs, "groups", o->groups ? o->groups : "",
-			"suite_hash", s->dir.hash, "complete", !ret, "passes", list);
-	path = xasprintf("%s/results.json", s->rd.path);
-	if (json_save(path, doc) && !ret)
+	run->complete = !ret;
+	if (ret == -EINTR)
+		err("xfstests: interrupted; what there is is kept: the same command with `--resume %s` goes on", s->rd.id);
+	if (report(s->rd.path, run, &fresh) && !ret)
 		ret = -EIO;
-	free(path);
-	json_decref(doc);
+	if (store(s) && !ret)
+		ret = -EIO;
 	return ret ? EXIT_INFRA : fresh ? EXIT_REGRESSION : EXIT_OK;
+}
+
+static json_t *inputs(const struct suite *s, const char *tests)
+{
+	const struct opts *o = s->o;
+	json_t *mounts = json_array();
+
+	for (unsigned int i = 0; i < o->nr_mounts; i++)
+		json_array_append_new(mounts, json_string(o->mount[i]));
+	return json_pack("{s:o,s:o,s:s,s:s,s:s,s:s,s:s,s:o,s:s,s:s,s:s,s:i,s:i,s:I,s:I,s:I}", "kernel",
+			 kernel_provenance(&s->kernel), "baseline", kernel_provenance(&s->base), "suite", s->dir.hash, "image",
+			 s->image.hash, "accel", accel_name(s->accel.accel), "fs", o->fs, "mkfs", o->mkfs ? o->mkfs : "",
+			 "mounts", mounts, "groups", o->groups ? o->groups : "", "exclude", o->exclude, "tests", tests,
+			 "limit", o->limit, "cpus", o->cpus, "mem_mb", (json_int_t)o->mem_mb, "test_mb", (json_int_t)o->test_mb,
+			 "scratch_mb", (json_int_t)o->scratch_mb);
+}
+
+/* Opens the run to go on with and takes over what it has. */
+static int resume(struct suite *s)
+{
+	char *dir = run_dir_find_of(PLAN, s->o->resume), *path = NULL, *why = NULL;
+	json_t *doc = NULL, *old = NULL;
+	struct xt_run was = {};
+	int ret = dir ? run_dir_open(dir, &s->rd) : -ENOENT;
+
+	if (ret)
+		goto out;
+	path = xasprintf("%s/results.json", s->rd.path);
+	old = json_read(path);
+	ret = -EINVAL;
+	if (!old)
+		goto out;
+	free(s->run.id);
+	s->run.id = xstrdup(s->rd.id);
+	doc = xt_doc(&s->run);
+	why = xt_read(&was, old);
+	if (why) {
+		err("%s cannot be gone on with: %s; start a new run", path, why);
+		goto out;
+	}
+	why = xt_differ(old, s->rd.id, doc, "this command", false);
+	if (why) {
+		err("run %s cannot be resumed: %s; give what it was made with, or start a new run", s->rd.id, why);
+		goto out;
+	}
+	xt_resume(&s->run, &was);
+	ret = 0;
+out:
+	json_decref(old);
+	json_decref(doc);
+	xt_run_free(&was);
+	free(path);
+	free(why);
+	free(dir);
+	return ret;
 }
 
 static int prepare(struct suite *s)
 {
 	const struct opts *o = s->o;
-	char *initrd = xasprintf("%s/probe-%d.cpio", cache_dir(), getpid()), *agent = agent_path();
+	struct xt_run *run = &s->run;
+	char *initrd = xasprintf("%s/probe-%d.cpio", cache_dir(), getpid()), *agent = agent_path(), tests[65];
 	int ret = check_dir(o->dir);
 
 	if (!ret)
-		ret = choose(s);
+		ret = choose(s, tests);
 	if (!ret)
 		ret = kernel_get(o->kernel, &s->kernel);
 	if (!ret)
@@ -457,16 +573,78 @@ static int prepare(struct suite *s)
 	if (!ret)
 		ret = accel_probe(NULL, s->kernel.bzimage, initrd, o->accel, &s->accel);
 	unlink(initrd);
-	if (!ret)
-		ret = run_dir_create("xfstests", &s->rd);
 	free(initrd);
 	free(agent);
+	if (ret)
+		return ret;
+	run->shard = o->shard;
+	run->shards = o->shards;
+	run->inputs = inputs(s, tests);
+	run->pass = xcalloc(o->nr_mounts + 1, sizeof(*run->pass));
+	for (; run->nr < o->nr_mounts; run->nr++) {
+		pass_init(&run->pass[run->nr], "", s->kernel.name, o->mount[run->nr]);
+		add_tests(&run->pass[run->nr], &run->tests, false);
+	}
+	pass_init(&run->pass[run->nr++], "baseline-", s->base.name, "");
+	if (o->resume)
+		return resume(s);
+	ret = run_dir_create(PLAN, &s->rd);
+	if (!ret)
+		run->id = xstrdup(s->rd.id);
 	return ret;
+}
+
+int xfstests_merge(const char *const *ids, size_t nr)
+{
+	json_t **docs = xcalloc(nr, sizeof(*docs)), *doc = NULL;
+	struct run_dir rd = { .lock = -1 };
+	struct xt_run run = {};
+	char *path, *why = NULL;
+	size_t fresh = 0;
+	int ret = 0;
+
+	for (size_t i = 0; i < nr && !ret; i++) {
+		char *dir = run_dir_find(ids[i]);
+
+		path = dir ? xasprintf("%s/results.json", dir) : NULL;
+		docs[i] = path ? json_read(path) : NULL;
+		ret = docs[i] ? 0 : -ENOENT;
+		free(path);
+		free(dir);
+	}
+	if (!ret) {
+		why = xt_merge(&run, docs, ids, nr);
+		if (why) {
+			err("cannot merge: %s; parts must come from the same kernels, xfstests directory and options", why);
+			ret = -EINVAL;
+		}
+	}
+	if (!ret)
+		ret = run_dir_create(PLAN, &rd);
+	if (!ret) {
+		free(run.id);
+		run.id = xstrdup(rd.id);
+		doc = xt_doc(&run);
+		path = xasprintf("%s/results.json", rd.path);
+		ret = json_save(path, doc);
+		free(path);
+	}
+	if (!ret)
+		ret = report(rd.path, &run, &fresh);
+	for (size_t i = 0; i < nr; i++)
+		json_decref(docs[i]);
+	free(docs);
+	json_decref(doc);
+	free(why);
+	xt_run_free(&run);
+	run_dir_close(&rd);
+	return ret ? EXIT_INFRA : fresh ? EXIT_REGRESSION : EXIT_OK;
 }
 
 /* --- the command ------------------------------------------------------------------------------------------------------------- */
 
-enum { OPT_DIR = 256, OPT_FS, OPT_MOUNT, OPT_MKFS, OPT_LIMIT, OPT_MEM, OPT_CPUS, OPT_TEST, OPT_SCRATCH, OPT_ACCEL, OPT_FULL };
+enum { OPT_DIR = 256, OPT_FS, OPT_MOUNT, OPT_MKFS, OPT_LIMIT, OPT_MEM, OPT_CPUS, OPT_TEST, OPT_SCRATCH, OPT_ACCEL, OPT_FULL,
+       OPT_SHARD, OPT_RESUME };
 
 static const struct argp_option options[] = {
 	{ "dir", OPT_DIR, "DIR", 0, "The installed xfstests directory, compiled on this system", 0 },
@@ -484,8 +662,10 @@ static const struct argp_option options[] = {
 	{ "scratch-size", OPT_SCRATCH, "MIB", 0, "Size of SCRATCH_DEV (default: 8192)", 0 },
 	{ "accel", OPT_ACCEL, "kvm|tcg", 0, "Do not probe, use this accelerator", 0 },
 	{ "full", OPT_FULL, NULL, 0, "The baseline runs all tests, not only those that failed", 0 },
+	{ "shard", OPT_SHARD, "I/N", 0, "Only part I of N; `shbench merge` joins the parts", 0 },
+	{ "resume", OPT_RESUME, "RUN", 0, "Go on with an interrupted run (id or 'last'), with the same options", 0 },
 	{ "quiet", 'q', NULL, 0, "No progress, only results and errors", 0 },
-	{ "verbose", 'v', NULL, 0, "Tells of every test, not only of new failures", 0 },
+	{ "verbose", 'v', NULL, 0, "Tells of every test, not only of new failures, and counts by group", 0 },
 	{ 0 }
 };
 
@@ -543,6 +723,13 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case OPT_FULL:
 		o->full = true;
 		return 0;
+	case OPT_SHARD:
+		if (shard_parse(arg, &o->shard, &o->shards))
+			argp_error(state, "--shard is '%s', must be I/N with I from 1 to N, N at most 1000", arg);
+		return 0;
+	case OPT_RESUME:
+		o->resume = arg;
+		return 0;
 	case 'q':
 		opt.quiet = true;
 		return 0;
@@ -584,7 +771,7 @@ int cmd_xfstests(int argc, char **argv)
 	else
 		ret = ret == -EINVAL || ret == -ENOENT ? EXIT_USAGE : EXIT_INFRA;
 	run_dir_close(&s.rd);
-	xt_results_free(&s.tests);
+	xt_run_free(&s.run);
 	kernel_build_free(&s.kernel);
 	kernel_build_free(&s.base);
 	image_free(&s.image);

@@ -211,10 +211,8 @@ static void ok(void)
 	finish("pass", "");
 }
 
-/* --- power cuts ------------------------------------------------------------------------------------------------------------- */
-
-/* A number of the job, which stands in the initramfs as it is. */
-static unsigned long long job_number(const char *name, unsigned int nr)
+/* What stands behind this in the job, which is in the initramfs as it is; NULL if it is not there. */
+static char *job_value(const char *name)
 {
 	static char *text;
 	static size_t len;
@@ -234,12 +232,21 @@ static unsigned long long job_number(const char *name, unsigned int nr)
 		fclose(f);
 	}
 	p = memmem(text, len, name, strlen(name));
+	return p ? p + strlen(name) : NULL;
+}
+
+static unsigned long long job_number(const char *name, unsigned int nr)
+{
+	char *p = job_value(name);
+
 	if (!p)
 		die(name);
-	for (p += strlen(name); nr; nr--)
+	for (; nr; nr--)
 		p = strchr(p, ',') + 1;
 	return strtoull(p, NULL, 10);
 }
+
+/* --- power cuts ------------------------------------------------------------------------------------------------------------- */
 
 static void log_entry(int log, uint64_t off, const void *data, size_t size, uint64_t flags)
 {
@@ -315,6 +322,77 @@ static void power_check(void)
 	finish("pass", "");
 }
 
+static const char warning[] = "[    1.000000] ------------[ cut here ]------------\n"
+	"[    1.000001] WARNING: CPU: 1 PID: 77 at mm/filemap.c:1234 filemap_fault+0x12/0x340\n"
+	"[    1.000002] RIP: 0010:filemap_fault+0x12/0x340\n"
+	"[    1.000003] ---[ end trace 0000000000000000 ]---\n";
+
+static void panic_text(void)
+{
+	console("[    1.000000] Kernel panic - not syncing: Fatal exception\n[    1.000001] Call Trace:\n");
+	event("GUEST_PANICKED", "{\"action\":\"run\"}");
+	serve(0.01);
+	console("[    1.000002] ---[ end Kernel panic - not syncing: Fatal exception ]---\n");
+}
+
+/* --- xfstests --------------------------------------------------------------------------------------------------------------- */
+
+static void say(const char *name, const char *what)
+{
+	char text[512];
+
+	snprintf(text, sizeof(text), "{\"t\":\"blob\",\"k\":\"check\",\"v\":\"%s%s\",\"x\":{}}", name, what);
+	rec(text);
+}
+
+/*
+ * `check` with the job's tests: each passes, unless the kernel's text has a line "test NAME WHAT", WHAT being what check writes,
+ * "splat" or "panic". In the test $FAKE_HANG, or before the first one if that is "boot", it waits for ever.
+ */
+static void suite_work(FILE *kernel, char *tests)
+{
+	const char *hang = getenv("FAKE_HANG");
+	char *line = NULL, *save = NULL, text[128], *what;
+	unsigned int begun = 0;
+	size_t cap = 0;
+
+	hello();
+	if (hang && !strcmp(hang, "boot"))
+		serve(-1);
+	tests[strcspn(tests, "\n")] = '\0';
+	say("FSTYP         -- xfs\\n\\n", "");
+	for (char *name = strtok_r(tests, " ", &save); name; name = strtok_r(NULL, " ", &save)) {
+		snprintf(text, sizeof(text), "[    1.0] run fstests %s at\n", name);
+		console(text);
+		say(name, " ");
+		snprintf(text, sizeof(text), "{\"t\":\"progress\",\"done\":%u,\"total\":9,\"what\":\"%s\"}", begun++, name);
+		rec(text);
+		if (hang && !strcmp(name, hang))
+			serve(-1);
+		rewind(kernel);
+		what = NULL;
+		snprintf(text, sizeof(text), "test %s ", name);
+		while (!what && getline(&line, &cap, kernel) > 0)
+			if (!strncmp(line, text, strlen(text)))
+				what = line + strlen(text);
+		if (what)
+			what[strcspn(what, "\n")] = '\0';
+		if (what && !strcmp(what, "panic")) {
+			panic_text();
+			event("SHUTDOWN", "{\"guest\":true,\"reason\":\"guest-reset\"}");
+			exit(0);
+		}
+		if (what && !strcmp(what, "splat")) {
+			console(warning);
+			what = NULL;
+		}
+		say(what ? what : " 1s", "\\n");
+	}
+	free(line);
+	say("Ran: these\\n", "");
+	finish("pass", "");
+}
+
 /*
  * The "kernel" is a text: lines that begin with { are what the guest records, lines that begin with [ what its console shows;
  * "sleep SECONDS" lets time pass. So kernels can differ, and in exactly known numbers.
@@ -331,6 +409,8 @@ static void script(void)
 		power_work();
 	if (nr_cuts)
 		power_check();
+	if (job_value("workload xfstests\n"))
+		suite_work(f, job_value("param tests "));
 	hello();
 	while (getline(&line, &cap, f) > 0) {
 		if (*line == '[')
@@ -375,11 +455,6 @@ static void check_hang(void)
 	serve(-1);
 }
 
-static const char warning[] = "[    1.000000] ------------[ cut here ]------------\n"
-	"[    1.000001] WARNING: CPU: 1 PID: 77 at mm/filemap.c:1234 filemap_fault+0x12/0x340\n"
-	"[    1.000002] RIP: 0010:filemap_fault+0x12/0x340\n"
-	"[    1.000003] ---[ end trace 0000000000000000 ]---\n";
-
 static void splat(void)
 {
 	work();
@@ -409,14 +484,6 @@ static void oops(void)
 	console("[    1.000000] BUG: kernel NULL pointer dereference, address: 0000000000000008\n"
 		"[    1.000001] Oops: Oops: 0000 [#1] SMP\n[    1.000002] RIP: 0010:shc_lookup+0x12/0x340\n");
 	serve(-1);
-}
-
-static void panic_text(void)
-{
-	console("[    1.000000] Kernel panic - not syncing: Fatal exception\n[    1.000001] Call Trace:\n");
-	event("GUEST_PANICKED", "{\"action\":\"run\"}");
-	serve(0.01);
-	console("[    1.000002] ---[ end Kernel panic - not syncing: Fatal exception ]---\n");
 }
 
 static void panic(void)

@@ -443,7 +443,7 @@ static void merge_refuses(void **state)
 		{ spoil_workloads, "different workloads" },
 		{ spoil_image, "different images \"synthetic\" (in p2)" },
 		{ spoil_durations, "different files of durations" },
-		{ spoil_whole, "p2 is no part of a plan" },
+		{ spoil_whole, "p2 is no part: it was not made with --shard" },
 		{ spoil_of, "p1 is a part of 3, p2 a part of 4" },
 		{ spoil_index, "part 3/3 is there twice: p2 and p3" },
 		{ spoil_complete, "p2 is not complete" },

@@ -32,7 +32,7 @@ static int teardown(void **state)
 
 static void test_create_find(void **state)
 {
-	struct run_dir a, b, c;
+	struct run_dir a, b, c, d;
 	char *p;
 
 	(void)state;
@@ -57,6 +57,21 @@ static void test_create_find(void **state)
 	free(p);
 	p = run_dir_find("20");
 	assert_null(p);		/* not unique */
+	p = run_dir_find_of("quick", "last");
+	assert_string_equal(p, c.path);
+	free(p);
+	/* Neither a part of the name nor a longer one. */
+	assert_null(run_dir_find_of("qui", "last"));
+	assert_null(run_dir_find_of("ick", "last"));
+	assert_null(run_dir_find_of("quicker", "last"));
+	assert_int_equal(run_dir_create("quick-debug", &d), 0);
+	p = run_dir_find_of("quick", "last-1");
+	assert_string_equal(p, b.path);
+	free(p);
+	p = run_dir_find_of("quick", d.id);
+	assert_string_equal(p, d.path);
+	free(p);
+	run_dir_close(&d);
 	run_dir_close(&b);
 	run_dir_close(&c);
 }
