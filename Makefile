@@ -36,7 +36,7 @@ SAN_TESTS := $(TEST_SRC:tests/unit/%.c=$(B)/tests-san/%)
 MODELS := $(foreach m,models models2 models3,"tests/models/run.sh $(m)")
 
 .PHONY: all
-all: shbench $(B)/agent $(B)/clonex
+all: shbench $(B)/agent $(B)/clonex $(B)/insn-profile.so
 
 shbench: $(HOST_OBJ)
 	$(call say,LD)
@@ -45,6 +45,12 @@ shbench: $(HOST_OBJ)
 $(B)/agent: $(GUEST_OBJ)
 	$(call say,LD)
 	$(Q)$(CC) -static -o $@ $^ $(GUEST_LIBS)
+
+# Loaded by QEMU, which has the functions it calls.
+$(B)/insn-profile.so: harness/plugin/insn-profile.c
+	@mkdir -p $(@D)
+	$(call say,LD)
+	$(Q)$(CC) $(WARN) -O2 -g -D_GNU_SOURCE -fPIC -fvisibility=hidden -shared -o $@ $<
 
 # Runs anywhere, on its own.
 $(B)/clonex: $(CLONEX_OBJ)
