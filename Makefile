@@ -36,7 +36,7 @@ SAN_TESTS := $(TEST_SRC:tests/unit/%.c=$(B)/tests-san/%)
 MODELS := $(foreach m,models models2 models3,"tests/models/run.sh $(m)")
 
 .PHONY: all
-all: shbench $(B)/agent $(B)/clonex
+all: shbench $(B)/agent $(B)/clonex $(B)/insn-profile.so
 
 shbench: $(HOST_OBJ)
 	$(call say,LD)
@@ -45,6 +45,12 @@ shbench: $(HOST_OBJ)
 $(B)/agent: $(GUEST_OBJ)
 	$(call say,LD)
 	$(Q)$(CC) -static -o $@ $^ $(GUEST_LIBS)
+
+# Loaded by QEMU, which has the functions it calls.
+$(B)/insn-profile.so: harness/plugin/insn-profile.c
+	@mkdir -p $(@D)
+	$(call say,LD)
+	$(Q)$(CC) $(WARN) -O2 -g -D_GNU_SOURCE -fPIC -fvisibility=hidden -shared -o $@ $<
 
 # Runs anywhere, on its own.
 $(B)/clonex: $(CLONEX_OBJ)
@@ -76,6 +82,8 @@ $(B)/tests-san/%: tests/unit/%.c $(SAN_OBJ)
 	@mkdir -p $(@D)
 	$(call say,LD)
 	$(Q)$(CC) $(HOST_CFLAGS) $(SAN) -Itests -MMD -MP -o $@ $< $(SAN_OBJ) -lcmocka $(HOST_LIBS)
+# The plugin that it loads calls its functions.
+$(B)/tests/test_profile $(B)/tests-san/test_profile: HOST_LIBS += -rdynamic
 $(B)/tests-vm/%: tests/vm/%.c $(LIB_OBJ)
 	@mkdir -p $(@D)
 	$(call say,LD)
@@ -105,6 +113,7 @@ help:
 	@echo 'make torture       all tests of the series in turn, with new seeds, on the measured and the debug kernel (MIN=30, SEED=n)'
 	@echo 'make patches-check the kernel series: applies, style, builds and warns of nothing after each patch, boots (ARGS=--boot ...)'
 	@echo 'make plots         draw the plots of a stored run again (RUN=last), without a VM'
+	@echo 'make profile       in which functions the instructions of faults, COW breaks and a read are, with the series and without (ARGS=--only SECTION)'
 	@echo 'make doctor        what is there, what is missing, how long a run will take'
 	@echo 'make shell         a shell in a guest with the trees mounted (KERNEL=base)'
 	@echo 'make deps          install missing packages (as root), or say which'
@@ -186,6 +195,12 @@ patches-check: deps
 .PHONY: plots
 plots:
 	./shbench plots $(RUN)
+
+# Exact counts, of which each table is worth nothing if they do not add up to what is measured: exit code 3.
+.PHONY: profile
+profile: deps
+	@$(MAKE) --no-print-directory $(J) all
+	./shbench profile profile $(ARGS)
 
 .PHONY: doctor
 doctor:

@@ -26,6 +26,7 @@
 #include "image.h"
 #include "kernel.h"
 #include "plan.h"
+#include "profile-run.h"
 #include "run.h"
 #include "shard.h"
 #include "store.h"
@@ -385,6 +386,35 @@ static double date_s(void)
 	return ts.tv_sec + ts.tv_nsec / 1e9;
 }
 
+/*
+ * Boots a cell once more, with the plugin that counts. "profile" of the cell: how it ended, and what was counted, a file in the run's
+ * directory. NULL if it could not be booted (printed).
+ */
+static json_t *boot_profiled(struct session *s, const struct cell *c, const struct vm_config *ordinary)
+{
+	char *console = xasprintf("%s/consoles/%s-profile.log", s->rd.path, c->id);
+	char *counts = xasprintf("cells/%s.profile", c->id), *path = xasprintf("%s/%s", s->rd.path, counts), *plugin;
+	struct vm_config cfg = *ordinary;
+	struct vm_result res = {};
+	json_t *o = NULL;
+
+	plugin = profile_plugin(s->agent, kernel_by_label(s, c->label)->b.id, path);
+	cfg.console = console;
+	cfg.plugin = plugin;
+	cfg.boot_s *= PROFILE_SLOWDOWN;
+	cfg.idle_s *= PROFILE_SLOWDOWN;
+	cfg.total_s *= PROFILE_SLOWDOWN;
+	if (plugin && !vm_run(&cfg, &res))
+		o = json_pack("{s:s,s:s,s:s,s:O}", "verdict", vm_verdict_name(res.verdict), "why", res.why, "counts", counts, "argv",
+			      res.argv);
+	vm_result_free(&res);
+	free(console);
+	free(counts);
+	free(path);
+	free(plugin);
+	return o;
+}
+
 /* A child's whole life. Returns its exit status. */
 static int boot_cell(struct session *s, size_t idx, int feed_fd)
 {
@@ -406,7 +436,7 @@ static int boot_cell(struct session *s, size_t idx, int feed_fd)
 	struct vm_result res = {};
 	unsigned int thrown_away = 0;
 	double date;
-	json_t *o;
+	json_t *o, *profile = NULL;
 	int ret;
 
 	ret = initrd_build(initrd, s->agent, job, tools, !img->synthetic && c->lane == LANE_ICOUNT ? img->tar : NULL);
@@ -427,10 +457,14 @@ static int boot_cell(struct session *s, size_t idx, int feed_fd)
 		     c->s->name, 100 * res.cpu_s / res.wall_s, res.why);
 		vm_result_free(&res);
 	}
+	if (s->ro->profile && !ret && res.verdict == VM_PASSED)
+		profile = boot_profiled(s, c, &cfg);
 	unlink(initrd);
 	if (ret == -EINTR || interrupted())
 		return EXIT_INFRA;
 	o = cell_head(s, c);
+	if (profile)
+		json_object_set_new(o, "profile", profile);
 	json_object_set_new(o, "verdict", json_string(vm_verdict_name(res.verdict)));
 	json_object_set_new(o, "why", json_string(res.why));
 	if (res.splat) {
@@ -1035,7 +1069,8 @@ static int select_cells(struct session *s)
 		struct cell c = s->cells[i];
 		char *place = cell_place(&c);
 
-		if ((!ro->cell || !strncmp(c.id, ro->cell, strlen(ro->cell))) && (!ro->only || run_place_matches(ro->only, place)) &&
+		if ((!ro->profile || (c.lane == LANE_ICOUNT && !c.selfcheck && !c.boot && !c.perturbation)) &&
+		    (!ro->cell || !strncmp(c.id, ro->cell, strlen(ro->cell))) && (!ro->only || run_place_matches(ro->only, place)) &&
 		    (!ro->shards || part[i] == ro->shard)) {
 			s->cells[i] = s->cells[n];
 			s->cells[n++] = c;
@@ -1045,6 +1080,11 @@ static int select_cells(struct session *s)
 	free(part);
 	if (ret)
 		return ret;
+	if (!n && ro->profile) {
+		err("plan %s has no cell of the icount lane at '%s'; `shbench list %s` shows its cells", s->plan->name,
+		    ro->only ? ro->only : "", ro->plan);
+		return -EINVAL;
+	}
 	if (!n && (ro->cell || ro->only)) {
 		err("plan %s has no cell '%s'; `shbench list %s` shows them", s->plan->name, ro->cell ? ro->cell : ro->only, ro->plan);
 		return -EINVAL;

@@ -26,6 +26,7 @@ struct run_options {
 	const char *mount;	/* mount options instead of every section's, for all kernels; NULL: the sections' */
 	bool strict, all, force;
 	bool measure_only;	/* no comparison, no reports, no history */
+	bool profile;		/* only the icount lane, without repetitions, each boot once more as profile-run.h says */
 	double began, cpu_began;	/* now_s() when the run began, processor time used until its first boot; 0: reports of a stored run */
 	const char *const *argv;	/* the command line, for the record; NULL-terminated */
 };

@@ -19,6 +19,7 @@
 #include "kernel.h"
 #include "plan.h"
 #include "power.h"
+#include "profile-run.h"
 #include "run.h"
 #include "shard.h"
 #include "torture.h"
@@ -90,6 +91,14 @@ static const struct argp_option bisect_argp_options[] = {
 	{ "metric", OPT_METRIC, "NAME", 0, "What moved, for instance fault.mean or unique_frames", 0 },
 	{ "plan", OPT_PLAN, "PLAN", 0, "Whose sections are measured (default: nightly)", 0 },
 	{ "only", OPT_ONLY, "PLACE", 0, "SECTION[/LANE[/FS[/MODE[/IMAGE]]]] of the plan", 0 },
+	{ "jobs", 'j', "N", 0, "VMs at once (default: one per core)", 0 },
+	{ 0 }
+};
+
+static const struct argp_option profile_argp_options[] = {
+	{ "kernels", 'k', "LIST", 0, "Kernels instead of the plan's: NAME or NAME:LABEL, the first is the baseline", 0 },
+	{ "only", OPT_ONLY, "PLACE", 0, "Only SECTION[/LANE[/FS[/MODE[/IMAGE]]]]", 0 },
+	{ "mount", OPT_MOUNT, "OPTIONS", 0, "Mount options in all sections, for all kernels", 0 },
 	{ "jobs", 'j', "N", 0, "VMs at once (default: one per core)", 0 },
 	{ 0 }
 };
@@ -480,6 +489,19 @@ static int cmd_bisect(int argc, char **argv)
 	return run_bisect(&bo);
 }
 
+static int cmd_profile(int argc, char **argv)
+{
+	struct args a = {};
+
+	parse(argc, argv, profile_argp_options, "PLAN",
+	      "In which kernel functions the guest instructions of an operation are, per operation, for the baseline and each other "
+	      "kernel: all of them counted, in the icount lane. Each section must measure one kind of operation, as those of the plan "
+	      "'profile' do.", 1, 1, &a);
+	a.run.plan = a.pos[0];
+	a.run.argv = (const char *const *)argv;
+	return run_profile(&a.run);
+}
+
 static int cmd_coverage(int argc, char **argv)
 {
 	static const char *const last[] = { "last" };
@@ -699,6 +721,7 @@ static const struct command {
 	{ "plots", "[RUN]", "draw a stored run's plots again", cmd_plots },
 	{ "compare", "A B", "compare two runs, or two kernels of one", cmd_compare },
 	{ "bisect", "GOOD BAD", "which patch or commit moved a metric", cmd_bisect },
+	{ "profile", "PLAN", "in which functions an operation's instructions are, for two kernels", cmd_profile },
 	{ "merge", "RUN...", "join the runs of the parts of a plan or of xfstests (--shard I/N)", cmd_merge },
 	{ "gate", "RUN...", "how often the gate of several runs found what it must, and how small a change", cmd_gate },
 	{ "coverage", "[RUN...]", "lines and branches of the series that tests have reached (plan coverage)", cmd_coverage },

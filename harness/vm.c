@@ -124,8 +124,7 @@ static void add2(struct vm *v, const char *option, const char *value)
 	add(v, "%s", value);
 }
 
-/* QEMU's options take a comma in a value doubled. */
-static char *escape(const char *s)
+char *vm_escape(const char *s)
 {
 	struct buf b = {};
 
@@ -172,7 +171,7 @@ static char *kernel_cmdline(const struct vm_config *cfg)
  */
 static void add_logged_disk(struct vm *v, unsigned int i, const struct vm_disk *d)
 {
-	char *path = escape(d->path), *log = escape(d->log);
+	char *path = vm_escape(d->path), *log = vm_escape(d->log);
 
 	add(v, "-blockdev");
 	add(v, "driver=file,node-name=disk%u-file,filename=%s,cache.no-flush=on", i, path);
@@ -196,7 +195,7 @@ static void add_disks(struct vm *v)
 			add_logged_disk(v, i, d);
 			continue;
 		}
-		path = escape(d->path);
+		path = vm_escape(d->path);
 		add(v, "-drive");
 		add(v, "if=none,id=disk%u,file=%s,format=raw,cache=unsafe,aio=threads,discard=unmap,detect-zeroes=off,readonly=%s", i,
 		    path, d->readonly ? "on" : "off");
@@ -228,6 +227,8 @@ static void build_argv(struct vm *v)
 		/* The seed that QEMU hands to the guest's random number generator. */
 		add2(v, "-seed", "1");
 	}
+	if (cfg->plugin)
+		add2(v, "-plugin", cfg->plugin);
 	add2(v, "-kernel", cfg->bzimage);
 	add2(v, "-initrd", cfg->initrd);
 	add2(v, "-append", v->res->cmdline);

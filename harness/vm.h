@@ -53,6 +53,7 @@ struct vm_config {
 	double boot_s, idle_s, total_s;	/* deadlines in host seconds, already scaled for accelerator and config */
 	const char *dir;		/* existing directory for console.log */
 	const char *console;		/* console file's path; NULL: dir/console.log */
+	const char *plugin;		/* value of QEMU's option -plugin, NULL: none */
 	bool interactive;		/* shell: console on the terminal, no records, no deadlines; "passed" if QEMU ended well */
 	/*
 	 * A power cut: QEMU is killed as soon as now_s() is beyond *cut_at, unless that is 0; record() may set it. The verdict of a boot that
@@ -84,6 +85,8 @@ struct vm_result {
  */
 int vm_run(const struct vm_config *cfg, struct vm_result *res);
 void vm_result_free(struct vm_result *res);
+/* A value as QEMU's options take it: commas doubled. Malloced. */
+char *vm_escape(const char *s);
 /* QEMU's version line ("QEMU emulator version 7.2.22 ..."), or NULL with errno. */
 char *vm_qemu_version(const char *qemu);
 

@@ -24,6 +24,7 @@ static unsigned long seq;
 static const char *state = "running";
 static bool greeted;		/* the runner has answered the greeting */
 static const char *kernel_file, *initrd_file;
+static char counts_file[256];	/* of the plugin that counts instructions */
 static char disk_file[256], log_file[256];	/* of a disk with a log (blklogwrites) */
 static char cut_files[32][256];		/* disks cut0, cut1 ... */
 static unsigned int nr_cuts;
@@ -395,11 +396,12 @@ static void suite_work(FILE *kernel, char *tests)
 
 /*
  * The "kernel" is a text: lines that begin with { are what the guest records, lines that begin with [ what its console shows;
- * "sleep SECONDS" lets time pass. So kernels can differ, and in exactly known numbers.
+ * "sleep SECONDS" lets time pass; "count LINE" is a line of what a plugin counts. So kernels can differ, and in exactly known
+ * numbers.
  */
 static void script(void)
 {
-	FILE *f = kernel_file ? fopen(kernel_file, "r") : NULL;
+	FILE *f = kernel_file ? fopen(kernel_file, "r") : NULL, *counts = *counts_file ? fopen(counts_file, "w") : NULL;
 	char *line = NULL;
 	size_t cap = 0;
 
@@ -417,12 +419,16 @@ static void script(void)
 			console(line);
 		if (!strncmp(line, "sleep ", 6))
 			serve(strtod(line + 6, NULL));
+		if (!strncmp(line, "count ", 6) && counts)
+			fputs(line + 6, counts);
 		if (*line != '{')
 			continue;
 		line[strcspn(line, "\n")] = '\0';
 		rec(line);
 	}
 	fclose(f);
+	if (counts)
+		fclose(counts);
 	free(line);
 	finish("pass", "");
 }
@@ -857,6 +863,8 @@ int main(int argc, char **argv)
 			kernel_file = argv[i + 1];
 		if (!strcmp(argv[i], "-initrd"))
 			initrd_file = argv[i + 1];
+		if (!strcmp(argv[i], "-plugin") && strstr(argv[i + 1], ",out="))
+			snprintf(counts_file, sizeof(counts_file), "%s", strstr(argv[i + 1], ",out=") + 5);
 		look_at_disk(argv[i], argv[i + 1]);
 		if (strcmp(argv[i], "-chardev"))
 			continue;

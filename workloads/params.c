@@ -85,14 +85,36 @@ const char *wl_mode(struct wl_ctx *ctx)
 	return ctx->job.mode;
 }
 
-uint64_t wl_now(struct wl_ctx *ctx)
+static uint64_t clock_ns(void)
 {
 	struct timespec ts;
 
-	if (ctx->job.icount)
-		return __rdtsc();
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+uint64_t wl_now(struct wl_ctx *ctx)
+{
+	return ctx->job.icount ? __rdtsc() : clock_ns();
+}
+
+/* A label can be in one place only: neither of the two functions may be copied. */
+#define NAMED_TSC(name)							\
+	({								\
+		uint64_t lo_, hi_;					\
+									\
+		__asm__ volatile(name ": rdtsc" : "=a"(lo_), "=d"(hi_));	\
+		hi_ << 32 | lo_;					\
+	})
+
+__attribute__((noinline, noclone)) uint64_t wl_begin(struct wl_ctx *ctx)
+{
+	return ctx->job.icount ? NAMED_TSC("wl_begin_tsc") : clock_ns();
+}
+
+__attribute__((noinline, noclone)) uint64_t wl_end(struct wl_ctx *ctx)
+{
+	return ctx->job.icount ? NAMED_TSC("wl_end_tsc") : clock_ns();
 }
 
 uint64_t wl_rand(uint64_t *state)

@@ -185,12 +185,12 @@ static __attribute__((noinline)) uint64_t write_ops(struct state *s, const struc
 	ssize_t n = c->way->bytes;
 
 	for (off = 0; off + c->way->bytes <= s->bytes; off += step) {
-		t0 = wl_now(ctx);
+		t0 = wl_begin(ctx);
 		if (map)
 			*(volatile unsigned char *)(map + off) = s->src[off];
 		else
 			n = pwrite(fd, s->src + off, c->way->bytes, off);
-		t1 = wl_now(ctx);
+		t1 = wl_end(ctx);
 		hist_add(s->h, t1 - t0);
 		ops++;
 		if (n != (ssize_t)c->way->bytes)

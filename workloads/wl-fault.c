@@ -101,9 +101,9 @@ static __attribute__((noinline)) uint64_t touch_timed(struct wl_ctx *ctx, unsign
 	uint64_t i, t0, t1, first = wl_now(ctx);
 
 	for (i = 0; i < pages; i += step) {
-		t0 = wl_now(ctx);
+		t0 = wl_begin(ctx);
 		touch(base + i * PAGE, store);
-		t1 = wl_now(ctx);
+		t1 = wl_end(ctx);
 		hist_add(h, t1 - t0);
 	}
 	return wl_now(ctx) - first;

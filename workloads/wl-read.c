@@ -56,10 +56,10 @@ static __attribute__((noinline)) uint64_t io_pass(struct wl_ctx *ctx, int fd, un
 	ssize_t n;
 
 	for (off = 0; off + bs <= bytes; off += bs) {
-		t0 = h ? wl_now(ctx) : 0;
+		t0 = h ? wl_begin(ctx) : 0;
 		n = wr ? pwrite(fd, buf + off, bs, off) : pread(fd, buf + off, bs, off);
 		if (h) {
-			t1 = wl_now(ctx);
+			t1 = wl_end(ctx);
 			hist_add(h, t1 - t0);
 		}
 		if (n != (ssize_t)bs)
@@ -212,13 +212,13 @@ static __attribute__((noinline)) uint64_t touch_pass(struct wl_ctx *ctx, volatil
 	uint64_t off, t0, t1, first = wl_now(ctx);
 
 	for (off = 0; off < bytes; off += step) {
-		t0 = h ? wl_now(ctx) : 0;
+		t0 = h ? wl_begin(ctx) : 0;
 		if (store)
 			m[off] = 0x5a;
 		else
 			(void)m[off];
 		if (h) {
-			t1 = wl_now(ctx);
+			t1 = wl_end(ctx);
 			hist_add(h, t1 - t0);
 		}
 	}
@@ -323,6 +323,7 @@ static int controls_part(struct state *s, uint64_t pages)
 {
 	uint64_t bytes = pages * PAGE;
 	unsigned char *ref = resident_alloc(bytes);
+	const char *ops = wl_str(s->ctx, "ops");
 	unsigned int i;
 	int fd, err;
 
@@ -336,7 +337,8 @@ static int controls_part(struct state *s, uint64_t pages)
 		return wl_fail(s->ctx, -EIO, "read " PLAIN ": %s", strerror(errno));
 	close(fd);
 	for (i = 0; i < sizeof(controls) / sizeof(controls[0]) && !err; i++)
-		err = run_control(s, &controls[i], ref, bytes);
+		if (listed(ops, controls[i].name))
+			err = run_control(s, &controls[i], ref, bytes);
 	if (!err)
 		err = fault_around_set(s->ctx, AROUND_DEFAULT);
 	munmap(ref, bytes);
@@ -349,6 +351,7 @@ static int run(struct wl_ctx *ctx)
 	uint64_t pages = wl_u64(ctx, "pages");
 	bool clones = wl_flag(ctx, "clones"), control = wl_flag(ctx, "controls");
 	struct state s = { .ctx = ctx, .h = &h, .reps = wl_u64(ctx, "reps") };
+	unsigned int i, ops = 0;
 	int err;
 
 	if (!s.reps || s.reps > MAX_REPS || !pages || pages % MIB_PAGES)
@@ -363,7 +366,9 @@ static int run(struct wl_ctx *ctx)
 	s.buf = resident_alloc(pages * PAGE);
 	if (!s.buf && !err)
 		err = wl_fail(ctx, -ENOMEM, "no memory for %llu pages", (unsigned long long)pages);
-	s.total = 2 * s.reps * (clones * 6 + control * (sizeof(controls) / sizeof(controls[0])));
+	for (i = 0; i < sizeof(controls) / sizeof(controls[0]); i++)
+		ops += control && listed(wl_str(ctx, "ops"), controls[i].name);
+	s.total = 2 * s.reps * (clones * 6 + ops);
 	if (clones && !err)
 		err = clones_part(&s, pages);
 	if (control && !err)
@@ -376,6 +381,7 @@ static const struct wl_param params[] = {
 	{ "reps", "2", "repetitions, each once with a clock around every call and once without" },
 	{ "clones", "yes", "read clones" },
 	{ "controls", "yes", "measure what must not change: a file that shares nothing" },
+	{ "ops", "all", "which controls, comma separated" },
 	{ NULL, NULL, NULL }
 };
 

@@ -78,6 +78,13 @@ const char *wl_mode(struct wl_ctx *ctx);	/* "reflink", "snapshot", "overlay", "o
  * instruction. In the wall lane CLOCK_MONOTONIC.
  */
 uint64_t wl_now(struct wl_ctx *ctx);
+/*
+ * The same before and after one operation of a histogram. They differ from wl_now() only in that their rdtsc have names,
+ * wl_begin_tsc and wl_end_tsc, by which `shbench profile` knows the operation's instructions: exactly those that the two readings
+ * differ by. A wl_begin() is followed by a wl_end().
+ */
+uint64_t wl_begin(struct wl_ctx *ctx);
+uint64_t wl_end(struct wl_ctx *ctx);
 
 /* "" is a good format here: a record without coordinates, a check without detail. */
 #pragma GCC diagnostic ignored "-Wformat-zero-length"
