@@ -267,6 +267,40 @@ static void in_place(const void *arg)
 		hz_fail("not one block was written in place: this test tests nothing");
 }
 
+/*
+ * The moment in which the old page leaves the cache, with its mark, while a reader who comes after the write has found it already: both the
+ * reaper and the look-up are made slower, where the kernel offers that.
+ */
+static void reaped(const void *arg)
+{
+	static const char reap[] = "/sys/module/shcache/parameters/delay_doom_reap";
+	static const char look[] = "/sys/module/shcache/parameters/delay_found_doomed";
+	struct hz_file a, b;
+	unsigned int i;
+	uint64_t v;
+
+	(void)arg;
+	hz_create(&a, "a", 1, 8);
+	hz_clone(&b, &a, "b");
+	hz_cold();
+	hz_check(&b, HZ_READ, "both");
+	hz_check(&a, HZ_READ, "both");
+	hz_unlink(&b);
+	settle(TREE_MNT);
+	for (i = 0; i < 8; i += 3) {
+		hz_want_block(&a, i, 1, i, 2);
+		hz_put(reap, "150");
+		hz_put(look, "400");
+		by_direct(&a, (uint64_t)i * HZ_PAGE, HZ_PAGE);
+		HZ_DO(pread(a.fd, &v, sizeof(v), (off_t)i * HZ_PAGE));
+		hz_put(look, "0");
+		hz_put(reap, "0");
+		if (v != hz_word(1, i, 2))
+			hz_fail("block %u shows %016llx after a write in place has returned", i, (unsigned long long)v);
+	}
+	hz_check(&a, HZ_ALL, "in the end");
+}
+
 struct window {
 	struct hz_file *f;
 	const struct way *way;
@@ -721,6 +755,7 @@ const struct hz_test hz_reuse_tests[] = {
 	{ "reuse-in-place-store", "in-place overwrite by stores and msync", WAY(in_place, by_store) },
 	{ "reuse-in-place-direct", "in-place overwrite by O_DIRECT", WAY(in_place, by_direct) },
 	{ "reuse-in-place-direct-512", "in-place overwrite by O_DIRECT, by sectors", WAY(in_place, by_direct_512) },
+	{ "reuse-in-place-reaped", "a reader meets the old page when it is leaving", .fn = reaped },
 	{ "reuse-in-place-aio", "in-place overwrite by AIO", WAY(in_place, by_aio) },
 	{ "reuse-window-write", "population while write(2) and fsync are in place", WAY(window, by_write_sync) },
 	{ "reuse-window-store", "population while stores and msync are in place", WAY(window, by_store) },

@@ -663,6 +663,69 @@ static void second_copy(const void *arg)
 	hz_check_shared(all, 4, "afterwards");
 }
 
+/* --- read-ahead ---------------------------------------------------------------------------------------------------------- */
+
+/* More than any window of read-ahead, twice; and what follows, which read-ahead must not copy. */
+#define HEAD_BLOCKS	2400u
+#define TAIL_BLOCKS	1200u
+
+/* Read-ahead of a long private piece ends where the piece ends, however it came there. */
+static void long_private(const void *arg)
+{
+	bool mapped = *(const bool *)arg;
+	struct hz_file golden, a, *tails[] = { &golden, &a };
+	long long before, after;
+	unsigned int i;
+
+	timing_pin(0);
+	hz_create(&golden, "golden", 1, HEAD_BLOCKS + TAIL_BLOCKS);
+	hz_clone(&a, &golden, "a");
+	for (i = 0; i < HEAD_BLOCKS; i++)
+		hz_want_block(&a, i, 2, i, 1);
+	if (pwrite(a.fd, a.want, HEAD_BLOCKS * HZ_PAGE, 0) != HEAD_BLOCKS * HZ_PAGE)
+		hz_fail("write: %m");
+	HZ_DO(fsync(a.fd));
+	hz_cold();
+	hz_cache(&golden);
+	before = hz_file_pages();
+	if (mapped)
+		by_map_shared(&a);
+	else
+		hz_check(&a, HZ_READ, "read");
+	after = hz_file_pages();
+	if (hz.sharing && after - before > HEAD_BLOCKS + SLACK)
+		hz_fail("a file with %u private and %u shared blocks has cached %lld pages of its own", HEAD_BLOCKS, TAIL_BLOCKS, after - before);
+	hz_map(&golden);
+	hz_map(&a);
+	for (i = HEAD_BLOCKS; i < HEAD_BLOCKS + TAIL_BLOCKS; i += 7)
+		expect_same_frame(tails[0], i, tails[1], i, true);
+	hz_unmap(&golden);
+	hz_unmap(&a);
+	hz_check(&a, HZ_CACHED, "afterwards");
+	hz_check(&golden, HZ_CACHED, "afterwards");
+}
+
+/* The largest hole that a file can have: sizes and offsets of all kinds come to their limits. */
+static void largest_hole(const void *arg)
+{
+	uint8_t *buf = hz_buffer(3 * HZ_PAGE);
+	struct hz_file a;
+	unsigned int i;
+	ssize_t n;
+
+	(void)arg;
+	hz_create(&a, "a", 1, 0);
+	HZ_DO(ftruncate(a.fd, INT64_MAX));
+	memset(buf, 0x5a, 3 * HZ_PAGE);
+	n = HZ_DO(pread(a.fd, buf + HZ_PAGE, HZ_PAGE, 0));
+	if (n != HZ_PAGE)
+		hz_fail("read %zd bytes instead of a page", n);
+	for (i = 0; i < 3 * HZ_PAGE; i++)
+		if (buf[i] != (i / HZ_PAGE == 1 ? 0 : 0x5a))
+			hz_fail("byte %u is %#x after a read of bytes %u to %u", i, buf[i], HZ_PAGE, 2 * HZ_PAGE - 1);
+	HZ_DO(ftruncate(a.fd, 0));
+}
+
 /* --- overlayfs ----------------------------------------------------------------------------------------------------------- */
 
 static void make_dir(char *dst, size_t cap, const char *name)
@@ -865,6 +928,9 @@ const struct hz_test hz_share_tests[] = {
 	{ "share-mixed-reads", "reads across shared, private, unwritten blocks and holes", .fn = mixed_reads },
 	{ "share-same-block-twice", "one block at several places of a file", .fn = same_block_twice },
 	{ "share-eof", "the shared last block under different sizes", .fn = end_of_file },
+	{ "share-long-private-read", "read-ahead of what is private does not copy what is shared", .fn = long_private, .arg = &(const bool){ false } },
+	{ "share-long-private-mmap", "the same through a mapping", .fn = long_private, .arg = &(const bool){ true } },
+	{ "share-largest-hole", "a read at the start of a file of the largest size", .fn = largest_hole },
 	{ "share-second-copy-read", "golden cached before it is cloned, then read: one copy", .fn = second_copy, .arg = &(const bool){ false } },
 	{ "share-second-copy-mmap", "golden cached before it is cloned, then mapped: one copy", .fn = second_copy, .arg = &(const bool){ true } },
 	{ "share-overlay", "overlayfs on top, and copy-up by reflink", .fn = overlay },
