@@ -41,3 +41,28 @@ fresh = lambda m: m['served'] != 'old'
 explore('S1 look for a private folio, then for a ref under file->lock', sb, [reader(True), writer()], final=fresh, expect='ok')
 explore('S2 without the lock', sb, [reader(False), writer()], final=fresh, expect='bad')
 explore('S3 without the lock, with a barrier', sb, [reader(False, True), writer()], final=fresh, expect='ok')
+
+print('== T: a look-up that comes after a write in place (or to freed blocks) has returned, against the reaper of the old folio')
+def reap(flag=True, wmb=True):
+    """purge, write, then the work item: the mark is cleared with the slot, and before it"""
+    leave = [W('flag', 'checked', 1)] + ([MB('wmb')] if wmb else []) if flag else []
+    return ([LOCK('xl', 'xa'), W('doom', 'mark', 1), UNLOCK('xu', 'xa'), MB('ret'), W('done', 'done', 1)] + leave +
+            [LOCK('rl', 'xa'), W('unmark', 'mark', 0), W('clear', 'slot', ''), UNLOCK('ru', 'xa')])
+def look(flag=True, rmb=True, first=False, again=False):
+    """xas_load(), folio_try_get() (a full barrier), xas_reload(), the mark, the flag"""
+    mark, left = [R('mark', 'mark', 'mark')], [R('left', 'checked', 'left')] if flag else []
+    test = left + [MB('rmb')] + mark if first else mark + ([MB('rmb')] if rmb else []) + left
+    if again:
+        test += [MB('again'), R('s3', 'slot', 's2')]
+    d = tuple(o.name for o in test if o.kind == 'R')
+    return ([R('seen', 'done', 'seen'), MB('enter'), R('s', 'slot', 's'), MB('get'), R('s2', 'slot', 's2')] + test +
+            [W('use', 'used', lambda r: 'old' if r['seen'] and r['s'] == S and r['s2'] == S and not r['mark'] and not r.get('left') else '',
+               deps=('seen', 's', 's2') + d)])
+cached = dict(xa=0, mark=0, checked=0, slot=S, done=0, used='')
+newer = lambda m: m['used'] != 'old'
+explore('T1 the reaper leaves a flag before the mark goes; the mark, then the flag', cached, [look(), reap()], final=newer, expect='ok')
+explore('T2 no flag', cached, [look(flag=False), reap(flag=False)], final=newer, expect='bad')
+explore('T3 no flag, but the slot is looked at once more', cached, [look(flag=False, again=True), reap(flag=False)], final=newer, expect='bad')
+explore('T4 the flag, then the mark', cached, [look(first=True), reap()], final=newer, expect='bad')
+explore('T5 without the barrier of the look-up', cached, [look(rmb=False), reap()], final=newer, expect='bad')
+explore('T6 without the barrier of the reaper', cached, [look(), reap(wmb=False)], final=newer, expect='bad')
