@@ -38,8 +38,8 @@ kind[8] = 2
 valuescale = 1
 xmin = 4096
 xmax = 8388608
-ymin = 39476
-ymax = 3189865
+ymin = 39451
+ymax = 584035
 ticks = 4
 array tick[4]
 tick[1] = "4k"

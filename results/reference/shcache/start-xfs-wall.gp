@@ -32,8 +32,8 @@ kind[6] = 1
 valuescale = 1
 xmin = 1
 xmax = 3
-ymin = 0.09635074
-ymax = 1.88823618
+ymin = 0.072484455
+ymax = 1.230283047
 ticks = 0
 array group[3]
 group[1] = "python3"
