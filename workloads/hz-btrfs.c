@@ -5,7 +5,9 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <endian.h>
 #include <linux/btrfs.h>
+#include <linux/btrfs_tree.h>
 #include <linux/fs.h>
 #include <linux/fsverity.h>
 #include <stdio.h>
@@ -146,7 +148,7 @@ static void snapshots(const void *arg)
 	close(fd);
 	check_all(&s, HZ_CACHED, "snapshots of what was cached");
 	hz_check_shared(s.all, CLONES + 1, "snapshots of what was cached");
-	hz_cold();
+	hz_cold_mapped(s.all, CLONES + 1);
 	for (k = 0; k < CLONES; k++) {
 		hz_map(&s.clone[k]);
 		hz_touch(&s.clone[k]);
@@ -163,7 +165,7 @@ static void snapshots(const void *arg)
 	}
 	sync();
 	check_all(&s, HZ_CACHED, "changed, written back");
-	hz_cold();
+	hz_cold_mapped(s.all, CLONES + 1);
 	check_all(&s, HZ_ALL, "changed, cold");
 	/* One subvolume goes; its extents are freed by the cleaner. */
 	hz_close(&s.clone[0]);
@@ -186,21 +188,30 @@ static void snapshots(const void *arg)
 
 /* --- compressed extents -------------------------------------------------------------------------------------------------- */
 
+static void create_compressed(struct hz_file *f, const char *name, unsigned int id, const char *how)
+{
+	unsigned int i;
+
+	hz_create(f, name, id, 0);
+	HZ_DO(fsetxattr(f->fd, "btrfs.compression", how, strlen(how), 0));
+	for (i = 0; i < BLOCKS; i++)
+		hz_want_block(f, i, id, i, 1);
+	if (pwrite(f->fd, f->want, f->size, 0) != (ssize_t)f->size || fsync(f->fd))
+		hz_fail("write: %m");
+}
+
 /* Clones of a compressed file, whole and in parts at other offsets; read in an order that would decompress extents many times. */
 static void compressed(const void *arg)
 {
 	struct file_clone_range part = { .src_offset = 20 * HZ_PAGE, .src_length = 50 * HZ_PAGE, .dest_offset = 7 * HZ_PAGE };
+	struct fiemap_extent old[HZ_EXTENTS], new[HZ_EXTENTS];
+	unsigned int i, j, k, n_old, n_new, again = 0;
 	struct hz_file part_of;
 	long long fill;
 	struct set s;
-	unsigned int i, k;
 
-	hz_create(&s.golden, "golden", 1, 0);
-	HZ_DO(fsetxattr(s.golden.fd, "btrfs.compression", arg, strlen(arg), 0));
-	for (i = 0; i < BLOCKS; i++)
-		hz_want_block(&s.golden, i, 1, i, 1);
-	if (pwrite(s.golden.fd, s.golden.want, s.golden.size, 0) != (ssize_t)s.golden.size || fsync(s.golden.fd))
-		hz_fail("write: %m");
+	create_compressed(&s.golden, "golden", 1, arg);
+	n_old = hz_extents(s.golden.fd, old);
 	hz_create(&part_of, "part", 2, 80);
 	part.src_fd = s.golden.fd;
 	HZ_DO(ioctl(part_of.fd, FICLONERANGE, &part));
@@ -234,9 +245,9 @@ static void compressed(const void *arg)
 	hz_check(&part_of, HZ_ALL, "a part of what was changed");
 	sync();
 	check_all(&s, HZ_CACHED, "changed, written back");
-	hz_cold();
+	hz_cold_mapped(s.all, CLONES + 1);
 	check_all(&s, HZ_ALL, "changed, cold");
-	/* The golden one goes; the address of its extents may be used again. */
+	/* The golden one goes; its extents stay as long as somebody has a part of them. */
 	hz_unlink(&s.golden);
 	settle(hz.dir);
 	for (k = 0; k < CLONES; k++) {
@@ -245,17 +256,30 @@ static void compressed(const void *arg)
 	}
 	settle(hz.dir);
 	hz_check(&part_of, HZ_ALL, "all but a part are gone");
-	for (i = 0; i < 6; i++) {
-		char name[16];
-		struct hz_file other;
+	hz_unlink(&part_of);
+	settle(hz.dir);
+	/* The addresses of the extents are used again, with other contents. */
+	for (i = 0; i < 40 && !again; i++) {
+		struct hz_file other, clone;
+		char name[24];
 
 		snprintf(name, sizeof(name), "other%u", i);
-		hz_create(&other, name, 20 + i, BLOCKS);
+		create_compressed(&other, name, 20 + i, arg);
+		n_new = hz_extents(other.fd, new);
+		for (j = 0; j < n_new; j++)
+			for (k = 0; k < n_old; k++)
+				again += new[j].fe_physical == old[k].fe_physical;
+		/* Clones, so that it is the shared cache that is asked. */
+		snprintf(name, sizeof(name), "other-clone%u", i);
+		hz_clone(&clone, &other, name);
+		hz_check(&clone, HZ_ALL, "another file's clone");
 		hz_cold();
 		hz_check(&other, HZ_ALL, "another file");
+		hz_close(&clone);
 		hz_close(&other);
 	}
-	hz_check(&part_of, HZ_ALL, "in the end");
+	if (!again)
+		hz_fail("no address was used again: this test tests nothing");
 }
 
 /* Verity is enabled for a file that is shared and mapped: from then on it has pages of its own, which are verified. */
@@ -347,6 +371,9 @@ static void nocow(const void *arg)
 
 struct mover {
 	void (*fn)(int fd);	/* the file system's root */
+	unsigned int moves;	/* the file that must lie elsewhere afterwards: 1 + its place in struct set's all[]; 0: none */
+	bool at_end;		/* the files lie at the end of the device */
+	bool pieces;		/* that file is in pieces before */
 };
 
 struct look {
@@ -408,6 +435,60 @@ static void scrub(int fd)
 		hz_fail("scrub found %llu errors", (unsigned long long)args.progress.csum_errors);
 }
 
+/* The logical address of the chunk that is last on the first device, and of data: not beyond end, where the data ends. */
+static uint64_t last_chunk(uint64_t end)
+{
+	struct btrfs_ioctl_search_args args = { .key = { .tree_id = BTRFS_DEV_TREE_OBJECTID, .min_objectid = 1, .max_objectid = 1,
+							 .min_type = BTRFS_DEV_EXTENT_KEY, .max_type = BTRFS_DEV_EXTENT_KEY,
+							 .max_offset = UINT64_MAX, .max_transid = UINT64_MAX, .nr_items = 64 } };
+	struct btrfs_ioctl_search_header head;
+	struct btrfs_dev_extent extent;
+	uint64_t chunk = 0;
+	size_t at = 0;
+	unsigned int i;
+	int fd;
+
+	fd = HZ_DO(open(DIR, O_RDONLY | O_CLOEXEC));
+	HZ_DO(ioctl(fd, BTRFS_IOC_TREE_SEARCH, &args));
+	close(fd);
+	/* In the order of their places on the device. */
+	for (i = 0; i < args.key.nr_items; i++) {
+		memcpy(&head, args.buf + at, sizeof(head));
+		memcpy(&extent, args.buf + at + sizeof(head), sizeof(extent));
+		at += sizeof(head) + head.len;
+		if (le64toh(extent.chunk_offset) < end)
+			chunk = le64toh(extent.chunk_offset);
+	}
+	return chunk;
+}
+
+/* Takes all the space for data but some in the chunk at the end of the device. Returns the descriptor of the file that has it. */
+static int fill_up(void)
+{
+	const uint64_t step = 1 << 20;
+	struct fiemap_extent e[HZ_EXTENTS];
+	uint64_t off = 0, end = 0, chunk;
+	unsigned int i, n;
+	char path[160];
+	int fd;
+
+	hz_path(path, sizeof(path), "filler");
+	fd = HZ_DO(open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644));
+	while (!fallocate(fd, 0, (off_t)off, (off_t)step))
+		off += step;
+	n = hz_extents(fd, e);
+	for (i = 0; i < n; i++)
+		if (e[i].fe_physical + e[i].fe_length > end)
+			end = e[i].fe_physical + e[i].fe_length;
+	chunk = last_chunk(end);
+	for (i = 0; i < n; i++)
+		if (chunk >= e[i].fe_physical && chunk + step <= e[i].fe_physical + e[i].fe_length)
+			HZ_DO(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+					(off_t)(e[i].fe_logical + chunk - e[i].fe_physical), (off_t)step));
+	settle(DIR);
+	return fd;
+}
+
 static void moved(const void *arg)
 {
 	const struct mover *op = arg;
@@ -415,32 +496,52 @@ static void moved(const void *arg)
 	char dev[32];
 	struct set s;
 	struct look l = { &s, stop };
-	unsigned int round;
+	struct fiemap_extent old[HZ_EXTENTS], new[HZ_EXTENTS];
+	struct hz_file *f = NULL;
+	unsigned int round, n_old = 0, b;
 	pid_t pid;
-	int err, fd;
+	int err, fd, filler = -1;
 
 	err = hz_extra_fs(DIR, "", hz.sharing ? "shcache" : "", dev);
 	if (err)
 		hz_fail("mount %s: %s", dev, strerror(-err));
 	snprintf(hz.dir, sizeof(hz.dir), DIR);
 	fd = HZ_DO(open(DIR, O_RDONLY | O_CLOEXEC));
+	if (op->at_end)
+		filler = fill_up();
 	hz_create(&s.golden, "golden", 1, BLOCKS);
 	clone_all(&s);
+	if (filler >= 0) {
+		HZ_DO(ftruncate(filler, 0));
+		close(filler);
+		settle(DIR);
+	}
 	map_all(&s);
 	check_all(&s, HZ_ALL, "before");
 	hz_check_shared(s.all, CLONES + 1, "before");
+	if (op->moves)
+		f = s.all[op->moves - 1];
+	for (b = 0; op->pieces && b < BLOCKS; b += 2) {
+		hz_want_block(f, b, 7, b, 2);
+		if (pwrite(f->fd, f->want + b * HZ_PAGE, HZ_PAGE, (off_t)b * HZ_PAGE) != HZ_PAGE || fsync(f->fd))
+			hz_fail("write: %m");
+	}
+	if (f)
+		n_old = hz_extents(f->fd, old);
 	pid = hz_fork(look, &l);
 	for (round = 0; round < 3; round++) {
 		op->fn(fd);
 		check_all(&s, HZ_ALL, "moved");
 	}
+	if (f && hz_overlap(new, hz_extents(f->fd, new), old, n_old) == BLOCKS)
+		hz_fail("nothing has moved: this test tests nothing");
 	__atomic_store_n(stop, true, __ATOMIC_SEQ_CST);
 	hz_join(pid);
 	check_all(&s, HZ_ALL, "after");
 	hz_want_block(&s.clone[2], 3, 9, 3, 2);
 	memcpy(s.clone[2].map + 3 * HZ_PAGE, s.clone[2].want + 3 * HZ_PAGE, HZ_PAGE);
 	check_all(&s, HZ_CACHED, "changed after");
-	hz_cold();
+	hz_cold_mapped(s.all, CLONES + 1);
 	check_all(&s, HZ_ALL, "cold");
 	close_all(&s);
 	close(fd);
@@ -589,6 +690,7 @@ static void replaced(const void *arg)
 	struct devs d;
 	struct set s;
 	struct look l = { &s, stop };
+	long long fill;
 	pid_t pid;
 	int fd;
 
@@ -610,15 +712,20 @@ static void replaced(const void *arg)
 	check_all(&s, HZ_ALL, "replaced");
 	__atomic_store_n(stop, true, __ATOMIC_SEQ_CST);
 	hz_join(pid);
-	hz_cold();
+	/* What is in the shared cache now was read from the new device. */
+	fill = hz_stat(VMSTAT, "shcache_fill");
+	hz_cold_mapped(s.all, CLONES + 1);
 	check_all(&s, HZ_ALL, "replaced, cold");
+	fill = hz_stat(VMSTAT, "shcache_fill") - fill;
+	if (hz.sharing && fill < (long long)BLOCKS)
+		hz_fail("%lld pages were filled for %u blocks", fill, BLOCKS);
 	/* Two are too few for raid0 and raid1: add the old one, remove the new one. */
 	snprintf(gone.name, sizeof(gone.name), "%s", d.dev[1]);
 	HZ_DO(ioctl(fd, BTRFS_IOC_ADD_DEV, &gone));
 	snprintf(gone.name, sizeof(gone.name), "%s", d.dev[2]);
 	HZ_DO(ioctl(fd, BTRFS_IOC_RM_DEV, &gone));
 	check_all(&s, HZ_ALL, "removed");
-	hz_cold();
+	hz_cold_mapped(s.all, CLONES + 1);
 	check_all(&s, HZ_ALL, "removed, cold");
 	hz_check_shared(s.all, CLONES + 1, "removed, cold");
 	close_all(&s);
@@ -659,7 +766,7 @@ static void profile(const void *arg)
 		check_all(&s, HZ_CACHED, "changed");
 	}
 	sync();
-	hz_cold();
+	hz_cold_mapped(s.all, CLONES + 1);
 	check_all(&s, HZ_ALL, "changed, cold");
 	for (k = 0; k <= CLONES; k++) {
 		hz_unmap(s.all[k]);
@@ -680,7 +787,7 @@ static void profile(const void *arg)
 			hz_touch(s.all[i]);
 		}
 		check_all(&s, HZ_ALL, "a device is missing");
-		hz_cold();
+		hz_cold_mapped(s.all, CLONES + 1);
 		check_all(&s, HZ_ALL, "a device is missing, cold");
 		close_all(&s);
 		HZ_DO(umount(DIR));
@@ -850,10 +957,10 @@ const struct hz_test hz_btrfs_tests[] = {
 	BTRFS_TEST("btrfs-zstd", "compressed extents, zstd", compressed, .arg = "zstd"),
 	BTRFS_TEST("btrfs-nocow", "files without checksums", nocow),
 	BTRFS_TEST("btrfs-verity", "verity is enabled for one of mapped clones", verity),
-	BTRFS_TEST("btrfs-balance", "balance under mapped clones", moved, .arg = &(const struct mover){ balance }),
-	BTRFS_TEST("btrfs-defrag", "defragmentation of one of mapped clones", moved, .arg = &(const struct mover){ defrag }),
-	BTRFS_TEST("btrfs-resize", "shrink and grow under mapped clones", moved, .arg = &(const struct mover){ resize }),
-	BTRFS_TEST("btrfs-scrub", "scrub under mapped clones", moved, .arg = &(const struct mover){ scrub }),
+	BTRFS_TEST("btrfs-balance", "balance under mapped clones", moved, .arg = &(const struct mover){ .fn = balance, .moves = 1 }),
+	BTRFS_TEST("btrfs-defrag", "defragmentation of one of mapped clones", moved, .arg = &(const struct mover){ .fn = defrag, .moves = 3, .pieces = true }),
+	BTRFS_TEST("btrfs-resize", "shrink and grow under mapped clones", moved, .arg = &(const struct mover){ .fn = resize, .moves = 1, .at_end = true }),
+	BTRFS_TEST("btrfs-scrub", "scrub under mapped clones", moved, .arg = &(const struct mover){ .fn = scrub }),
 	BTRFS_TEST("btrfs-repair", "bad blocks of each mirror are not seen, and repaired", repair),
 	BTRFS_TEST("btrfs-replace", "replace and remove of a device under mapped clones", replaced),
 	PROFILE("dup", 1, false), PROFILE("raid0", 2, false), PROFILE("raid1c3", 3, true), PROFILE("raid1c4", 4, true),

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* What all hazard tests use, see hz.h. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/aio_abi.h>
@@ -371,6 +372,41 @@ void hz_cold(void)
 	tree_drop_caches();
 }
 
+void hz_cold_mapped(struct hz_file *const *files, unsigned int n)
+{
+	bool mapped[16];
+	unsigned int i;
+
+	if (n > sizeof(mapped))
+		hz_fail("%u files", n);
+	for (i = 0; i < n; i++) {
+		mapped[i] = files[i]->map;
+		hz_unmap(files[i]);
+	}
+	/* What another CPU has in a batch goes when that is drained. */
+	for (i = 0; i < 10; i++) {
+		hz_cold();
+		if (!hz_shared_pages())
+			break;
+		usleep(20000);
+	}
+	if (i == 10)
+		hz_fail("%lld pages are in the shared cache after drop_caches", hz_shared_pages());
+	for (i = 0; i < n; i++)
+		if (mapped[i])
+			hz_map(files[i]);
+}
+
+bool hz_reclaim(unsigned int mb)
+{
+	static const char path[] = "/sys/fs/cgroup/memory.reclaim";
+	char text[16];
+
+	snprintf(text, sizeof(text), "%uM", mb);
+	/* That there was less than that to reclaim is no error here. */
+	return hz_put(path, text) || !access(path, W_OK);
+}
+
 bool hz_put(const char *path, const char *text)
 {
 	int fd = open(path, O_WRONLY | O_CLOEXEC);
@@ -494,6 +530,85 @@ void hz_check_shared(struct hz_file *const *files, unsigned int n, const char *s
 	/* A page that drop_caches met in some batch stays private to its file: legal, and rare. */
 	if (unique > blocks + 1 + blocks / 64)
 		hz_fail("%s: %u files of the same %u blocks are in %u frames", stage, n, blocks, unique);
+}
+
+void hz_check_large(const struct hz_file *f, const char *stage)
+{
+	const unsigned int tail = 16;	/* KPF_COMPOUND_TAIL */
+	unsigned int found = 0;
+	uint64_t off, flags;
+	uint8_t *m;
+	int fd;
+
+	if (!hz.sharing)
+		return;
+	fd = HZ_DO(open("/proc/kpageflags", O_RDONLY | O_CLOEXEC));
+	m = mmap(NULL, f->size, PROT_READ, MAP_SHARED, f->fd, 0);
+	if (m == MAP_FAILED)
+		hz_fail("mmap: %m");
+	for (off = 0; off < f->size; off += HZ_PAGE) {
+		HZ_DO(pread(fd, &flags, sizeof(flags), (off_t)(hz_pfn(m + off) * sizeof(flags))));
+		found += flags >> tail & 1;
+	}
+	munmap(m, f->size);
+	close(fd);
+	if (!found)
+		hz_fail("%s: no folio has more than one page: this test tests nothing", stage);
+}
+
+long long hz_shared_pages(void)
+{
+	char path[300];
+	struct dirent *d;
+	long long sum = 0, n;
+	DIR *dir = opendir(STATS);
+
+	while (dir && (d = readdir(dir))) {
+		snprintf(path, sizeof(path), STATS "/%s/stats", d->d_name);
+		n = hz_stat(path, "pages");
+		if (n > 0)
+			sum += n;
+	}
+	if (dir)
+		closedir(dir);
+	return sum;
+}
+
+unsigned int hz_overlap(const struct fiemap_extent *a, unsigned int na, const struct fiemap_extent *b, unsigned int nb)
+{
+	uint64_t bytes = 0;
+	unsigned int i, j;
+
+	for (i = 0; i < na; i++) {
+		for (j = 0; j < nb; j++) {
+			uint64_t lo = a[i].fe_physical > b[j].fe_physical ? a[i].fe_physical : b[j].fe_physical;
+			uint64_t ea = a[i].fe_physical + a[i].fe_length, eb = b[j].fe_physical + b[j].fe_length;
+			uint64_t hi = ea < eb ? ea : eb;
+
+			if (hi > lo)
+				bytes += hi - lo;
+		}
+	}
+	return (unsigned int)(bytes / HZ_PAGE);
+}
+
+int hz_take_space(unsigned int leave_kb)
+{
+	uint64_t step, off = 0;
+	char path[160];
+	int fd;
+
+	if (!hz.xfs)
+		return -1;
+	hz_path(path, sizeof(path), "filler");
+	fd = HZ_DO(open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+	for (step = 256u << 20; step >= 65536; step /= 2)
+		while (!fallocate(fd, 0, (off_t)off, (off_t)step))
+			off += step;
+	/* Room for metadata, and perhaps for a few files before it is the turn of the freed blocks. */
+	HZ_DO(ftruncate(fd, (off_t)(off - leave_kb * 1024ull)));
+	HZ_DO(fsync(fd));
+	return fd;
 }
 
 unsigned int hz_extents(int fd, struct fiemap_extent *out)

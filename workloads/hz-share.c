@@ -835,6 +835,7 @@ static void tell_tale(const void *arg)
 	if (n)
 		hz_fail("%u of %u blocks of a clone that nobody read are shown as resident", n, BLOCKS);
 	hz_check(&b, HZ_CACHED, "read");
+	hz_check_shared((struct hz_file *const []){ &a, &b }, 2, "read");
 }
 
 /* The last page of a mapping shows zeroes behind the end of the file, whatever the block has there. */

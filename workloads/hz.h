@@ -123,8 +123,12 @@ void hz_check(const struct hz_file *f, unsigned int ways, const char *stage);
 /* Compares len bytes that were seen at off with the model. */
 void hz_compare(const struct hz_file *f, const void *seen, uint64_t off, uint64_t len, const char *how, const char *stage);
 
-/* sync and drop_caches, until nothing more goes. */
+/* sync and drop_caches, until nothing more goes. What is mapped stays. */
 void hz_cold(void);
+/* The same for files that are mapped: they are unmapped meanwhile. Fails if folios are left that files share. */
+void hz_cold_mapped(struct hz_file *const *files, unsigned int n);
+/* Reclaim of the whole machine, some MiB of it, mapped or not; false: the kernel has no memory.reclaim. */
+bool hz_reclaim(unsigned int mb);
 /* Writes a text to a file of the kernel's; false if that fails. */
 bool hz_put(const char *path, const char *text);
 bool hz_has_text(const char *path, const char *text);
@@ -137,11 +141,22 @@ uint64_t hz_pfn(const void *addr);
 uint64_t hz_mapped(const void *addr);
 /* Different frames that n whole files show, each through a new mapping. */
 unsigned int hz_unique(struct hz_file *const *files, unsigned int n);
+/* Fails if none of the file's pages is in a folio of several. Nothing without hz.sharing. */
+void hz_check_large(const struct hz_file *f, const char *stage);
+/* Pages in the shared caches of all mounts; 0 if there are none. */
+long long hz_shared_pages(void);
 /* Fails unless all blocks of the files (all of them the same) are in one set of frames. Nothing without hz.sharing. */
 void hz_check_shared(struct hz_file *const *files, unsigned int n, const char *stage);
 /* The extents of a file, at most HZ_EXTENTS, after its data was written; returns how many. */
 #define HZ_EXTENTS	64
 unsigned int hz_extents(int fd, struct fiemap_extent *out);
+/* How many blocks of a's extents lie where b's are, or were. */
+unsigned int hz_overlap(const struct fiemap_extent *a, unsigned int na, const struct fiemap_extent *b, unsigned int nb);
+/*
+ * Takes almost all that is free, but for some KiB, so that what is freed next is what is given out next. Returns the descriptor of the file
+ * that has it, or -1 where being full is no way to steer the allocator.
+ */
+int hz_take_space(unsigned int leave_kb);
 /*
  * Fails if the cache of hz.dir's file system has folios or refs, once all files that shared are gone: an error path has lost them. Nothing without
  * hz.sharing.
