@@ -902,6 +902,91 @@ static void tail(const void *arg)
 	}
 }
 
+/* --- behind the end ------------------------------------------------------------------------------------------------------ */
+
+#define LATE_AT	100u	/* words that the last page has */
+
+struct late_append {
+	int fd;
+	bool splice;
+	/* shared: that the reader is through, bytes that he got, and the word behind the old end */
+	struct late_seen {
+		uint32_t done;
+		ssize_t n;
+		uint64_t word;
+	} *seen;
+};
+
+static void late_reader(void *arg)
+{
+	const struct late_append *l = arg;
+	loff_t off = HZ_PAGE;
+	uint64_t v[HZ_WORDS];
+	int p[2];
+
+	timing_pin(1);
+	if (l->splice) {
+		HZ_DO(pipe(p));
+		l->seen->n = HZ_DO(splice(l->fd, &off, p[1], NULL, HZ_PAGE, 0));
+		if (read(p[0], v, sizeof(v)) != l->seen->n)
+			hz_fail("read from the pipe: %m");
+	} else {
+		l->seen->n = HZ_DO(pread(l->fd, v, sizeof(v), off));
+	}
+	l->seen->word = v[LATE_AT];
+	__atomic_store_n(&l->seen->done, 1, __ATOMIC_SEQ_CST);
+}
+
+/*
+ * A reader has found the shared page, and is then so slow that the file has become longer: he must not take what the shared page has behind
+ * the old end for what has been appended.
+ */
+static void appended_late(const void *arg)
+{
+	static const char delay[] = "/sys/module/shcache/parameters/delay_found_doomed";
+	struct late_append l = { .splice = *(const bool *)arg, .seen = hz_shared_memory(HZ_PAGE) };
+	const uint64_t size = HZ_PAGE + LATE_AT * 8, word = hz_word(7, LATE_AT, 1);
+	unsigned int ms, met = 0;
+	struct hz_file golden, f;
+	char text[64];
+	bool slow = true;
+	pid_t pid;
+
+	/* The delay keeps a CPU busy, and nobody is let in. */
+	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
+		hz_skip("needs two CPUs");
+	timing_pin(0);
+	hz_create(&golden, "golden", 1, 2);
+	HZ_DO(ftruncate(golden.fd, (off_t)size));
+	hz_want_size(&golden, size);
+	HZ_DO(fsync(golden.fd));
+	for (ms = 200; slow && !met && ms < 4000; ms *= 2) {
+		hz_clone(&f, &golden, "f");
+		hz_cold();
+		hz_cache(&f);
+		l.fd = f.fd;
+		memset(l.seen, 0, sizeof(*l.seen));
+		snprintf(text, sizeof(text), "%u", ms);
+		slow = hz_put(delay, text);
+		pid = hz_fork(late_reader, &l);
+		usleep(ms * 1000 / 2);
+		/* For who comes now: the write looks for the page, too. */
+		hz_put(delay, "0");
+		if (pwrite(f.fd, &word, 8, (off_t)size) != 8)
+			hz_fail("append: %m");
+		met = !__atomic_load_n(&l.seen->done, __ATOMIC_SEQ_CST);
+		hz_join(pid);
+		if (l.seen->n > LATE_AT * 8 && l.seen->word != word)
+			hz_fail("what has been appended is %s", hz_word_text(l.seen->word, text, sizeof(text)));
+		hz_unlink(&f);
+	}
+	/* On XFS who appends waits for who reads. */
+	if (slow && hz.sharing && !hz.xfs && !met)
+		hz_fail("the reader was through before the file was longer: this test tests nothing");
+}
+
+static const bool by_read_late, by_splice_late = true;
+
 const struct hz_test hz_share_tests[] = {
 	{ "share-read", "read(2) of clones", WAY(by_read) },
 	{ "share-pread", "reads of odd lengths at odd places", WAY(by_small_pread) },
@@ -935,6 +1020,8 @@ const struct hz_test hz_share_tests[] = {
 	{ "share-second-copy-read", "golden cached before it is cloned, then read: one copy", .fn = second_copy, .arg = &(const bool){ false } },
 	{ "share-second-copy-mmap", "golden cached before it is cloned, then mapped: one copy", .fn = second_copy, .arg = &(const bool){ true } },
 	{ "share-overlay", "overlayfs on top, and copy-up by reflink", .fn = overlay },
+	{ "share-late-read", "read(2) that has begun before the file became longer", .fn = appended_late, .arg = &by_read_late },
+	{ "share-late-splice", "splice that has begun before the file became longer", .fn = appended_late, .arg = &by_splice_late },
 	{ "share-mincore", "mincore tells nothing of what others read", .fn = tell_tale, .arg = &(const bool){ false } },
 	{ "share-cachestat", "cachestat tells nothing of what others read", .fn = tell_tale, .arg = &(const bool){ true } },
 	{ NULL, NULL, 0, NULL, NULL }
