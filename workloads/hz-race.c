@@ -330,6 +330,12 @@ static bool all_looked(void)
 	return true;
 }
 
+/* Was a shared page in the way of a write in place, since the kernel had doomed so many? True where there are none. */
+static bool met(long long doomed)
+{
+	return !hz.sharing || !hz.xfs || race->prepare != prepare_alone || hz_stat("/proc/vmstat", "shcache_doom") != doomed;
+}
+
 static void run_race(const void *arg)
 {
 	struct reader_arg args[FILES * READERS];
@@ -360,7 +366,7 @@ static void run_race(const void *arg)
 	for (i = 0; i < (race->heavy ? TROUBLES : 2); i++)
 		pids[n++] = hz_fork(troubles[i], NULL);
 	/* On a busy host longer, so that there is something to judge; the test's limit ends what hangs. */
-	for (end = hz_ms() + hz.seconds * 1000; (hz_ms() < end || k < ENOUGH || !all_looked()) && *hz.verdict == HZ_OPEN; k++) {
+	for (end = hz_ms() + hz.seconds * 1000; (hz_ms() < end || k < ENOUGH || !all_looked() || !met(doomed)) && *hz.verdict == HZ_OPEN; k++) {
 		begin(FILE_A);
 		race->step(&files[FILE_A], k);
 		begin(FILE_A);
@@ -370,8 +376,6 @@ static void run_race(const void *arg)
 		hz_join(pids[i]);
 	for (; i < n; i++)
 		hz_kill(pids[i]);
-	if (hz.sharing && hz.xfs && race->prepare == prepare_alone && hz_stat("/proc/vmstat", "shcache_doom") == doomed)
-		hz_fail("no shared page was in the way of a write in place: this test tests nothing");
 	wl_info(hz.ctx, race->name, "%u states; looks: %u %u %u %u %u %u %u", k, sh->looks[0], sh->looks[1], sh->looks[2], sh->looks[3],
 		sh->looks[4], sh->looks[5], sh->looks[6]);
 }
@@ -733,6 +737,12 @@ static void lives_reader(void *p)
 	}
 }
 
+/* Was something shared, and something of that freed, since the kernel had counted so many? True where there is no sharing. */
+static bool reused(long long fill, long long doomed)
+{
+	return !hz.sharing || (hz_stat("/proc/vmstat", "shcache_fill") != fill && hz_stat("/proc/vmstat", "shcache_doom") != doomed);
+}
+
 /* Files with clones are made and deleted while readers hold them, so blocks are freed and given away under slow readers. */
 static void many_lives(const void *arg)
 {
@@ -752,7 +762,8 @@ static void many_lives(const void *arg)
 		pids[i] = hz_fork(lives_reader, l);
 	pids[4] = hz_fork(trouble_drop, NULL);
 	for (end = hz_ms() + hz.seconds * 1000;
-	     (hz_ms() < end || life < ENOUGH || !__atomic_load_n(&l->looks, __ATOMIC_RELAXED)) && *hz.verdict == HZ_OPEN; life++) {
+	     (hz_ms() < end || life < ENOUGH || !__atomic_load_n(&l->looks, __ATOMIC_RELAXED) || !reused(fill, doomed)) &&
+	     *hz.verdict == HZ_OPEN; life++) {
 		hz_create(&f, "new", 1 + life % 250, BLOCKS);
 		hz_clone(&c, &f, "new-clone");
 		HZ_DO(posix_fadvise(f.fd, 0, 0, POSIX_FADV_DONTNEED));
@@ -770,8 +781,6 @@ static void many_lives(const void *arg)
 	for (i = 0; i < 4; i++)
 		hz_join(pids[i]);
 	hz_kill(pids[4]);
-	if (hz.sharing && (hz_stat("/proc/vmstat", "shcache_fill") == fill || hz_stat("/proc/vmstat", "shcache_doom") == doomed))
-		hz_fail("nothing was shared, or nothing of it was freed: this test tests nothing");
 	wl_info(hz.ctx, "race-lives", "%u lives, %u looks", life, l->looks);
 }
 
