@@ -714,8 +714,7 @@ static void poisoned(const void *arg)
 	hz_touch(&p.a);
 	hz_touch(&p.b);
 	hz_touch(&p.golden);
-	if (hz.sharing)
-		hz_check_shared((struct hz_file *const []){ &p.golden, &p.a, &p.b }, 3, "mapped");
+	hz_check_shared((struct hz_file *const []){ &p.golden, &p.a, &p.b }, 3, "mapped");
 	for (b = 3; b < BLOCKS; b += 19) {
 		/* No signal for a clean page. */
 		if (madvise((b & 1 ? p.a.map : p.b.map) + b * HZ_PAGE, HZ_PAGE, MADV_HWPOISON_)) {
