@@ -264,7 +264,12 @@ static void reaped(const void *arg)
 struct window {
 	struct hz_file *f;
 	const struct way *way;
-	unsigned int block;
+	unsigned int block;	/* is written */
+	unsigned int at;	/* is looked at ... */
+	unsigned int first;	/* ... by a read that starts here, */
+	size_t len;		/* of so many bytes, */
+	bool by_read;		/* or through the mapping */
+	uint64_t old;		/* what may be seen at first */
 };
 
 static void write_window(void *arg)
@@ -272,6 +277,23 @@ static void write_window(void *arg)
 	struct window *w = arg;
 
 	w->way->write(w->f, (uint64_t)w->block * HZ_PAGE, HZ_PAGE);
+}
+
+/* The old data or the new, while it is being written. */
+static void look_window(void *arg)
+{
+	struct window *w = arg;
+	uint8_t buf[8 * HZ_PAGE];
+	uint64_t v;
+
+	if (w->by_read) {
+		HZ_DO(pread(w->f->fd, buf, w->len, (off_t)w->first * HZ_PAGE));
+		memcpy(&v, buf + (w->at - w->first) * HZ_PAGE, sizeof(v));
+	} else if (!hz_peek(w->f->map + w->at * HZ_PAGE, &v)) {
+		hz_fail("SIGBUS");
+	}
+	if (v != w->old && v != hz_word(1, w->at, 2))
+		hz_fail("block %u shows %016llx", w->at, (unsigned long long)v);
 }
 
 /* Pages that were read into the shared cache, and had to yield to a writer; 0 on a kernel that does not count them. */
@@ -287,22 +309,20 @@ static bool overwrite_in_window(const struct way *way, bool beside, unsigned int
 {
 	static const char delay[] = "/sys/module/shcache/parameters/delay_purge_write";
 	static const char before[] = "/sys/module/shcache/parameters/delay_lookup_insert";
-	const size_t len = beside ? 8 * HZ_PAGE : sizeof(uint64_t);
-	uint8_t *buf = hz_buffer(8 * HZ_PAGE);
 	struct hz_file a, b;
-	struct window w = { .f = &a, .way = way };
-	unsigned int i, at, first;
+	struct window w = { .f = &a, .way = way, .len = beside ? 8 * HZ_PAGE : sizeof(uint64_t) };
 	char ms[2][12];
-	uint64_t end, v, old;
 	bool slow = true;
+	unsigned int i;
+	uint64_t end, v;
 	int fd;
 
 	snprintf(ms[0], sizeof(ms[0]), "%u", 30 * scale);
-	snprintf(ms[1], sizeof(ms[1]), "%u", 20 * scale);
+	snprintf(ms[1], sizeof(ms[1]), "%u", 40 * scale);
 	hz_create(&a, "a", 1, BLOCKS);
 	hz_map(&a);
 	for (i = BLOCKS / 2; i < BLOCKS; i += 2) {
-		pid_t pid;
+		pid_t early = -1, writer;
 
 		/* What is mapped would stay. */
 		hz_unmap(&a);
@@ -316,38 +336,34 @@ static bool overwrite_in_window(const struct way *way, bool beside, unsigned int
 		HZ_DO(pread(fd, &v, sizeof(v), 0));
 		close(fd);
 		HZ_DO(ftruncate(b.fd, 0));
-		at = beside ? i ^ 4 : i;
-		first = beside ? i & ~7u : i;
-		memcpy(&old, a.want + at * HZ_PAGE, sizeof(old));
 		w.block = i;
+		w.at = beside ? i ^ 4 : i;
+		w.first = beside ? i & ~7u : i;
+		w.by_read = (i & 2) != 0;
+		memcpy(&w.old, a.want + w.at * HZ_PAGE, sizeof(w.old));
 		hz_want_block(&a, i, 1, i, 2);
+		/* One reader has looked before the writer begins, and goes on after that. A store would wait for it where it reads. */
+		if ((beside || i & 4) && hz_put(before, ms[1])) {
+			early = hz_fork(look_window, &w);
+			usleep(10000 * scale);
+			hz_put(before, "0");
+		}
 		slow = hz_put(delay, ms[0]);
-		/* Half of the readers have looked before the writer begins, and go on after that. */
-		if (beside || i & 4)
-			hz_put(before, ms[1]);
-		pid = hz_fork(write_window, &w);
+		writer = hz_fork(write_window, &w);
 		for (end = hz_ms() + 40 * scale; hz_ms() < end;) {
-			if (i & 2) {
-				HZ_DO(pread(a.fd, buf, len, (off_t)first * HZ_PAGE));
-				memcpy(&v, buf + (at - first) * HZ_PAGE, sizeof(v));
-			} else if (!hz_peek(a.map + at * HZ_PAGE, &v)) {
-				hz_fail("SIGBUS");
-			}
-			/* The old data or the new, while it is being written. */
-			if (v != old && v != hz_word(1, at, 2))
-				hz_fail("block %u shows %016llx", at, (unsigned long long)v);
+			look_window(&w);
 			HZ_DO(madvise(a.map, a.size, MADV_DONTNEED));
 		}
-		hz_join(pid);
+		hz_join(writer);
+		if (early > 0)
+			hz_join(early);
 		hz_put(delay, "0");
-		hz_put(before, "0");
 		HZ_DO(fdatasync(a.fd));
 		HZ_DO(posix_fadvise(a.fd, 0, 0, POSIX_FADV_DONTNEED));
 		hz_check(&a, HZ_READ | HZ_OLD_MAP, "written");
 		hz_unlink(&b);
 	}
 	hz_check(&a, HZ_ALL, "in the end");
-	munmap(buf, 8 * HZ_PAGE);
 	hz_unlink(&a);
 	return slow;
 }
@@ -362,7 +378,7 @@ static void windows(const struct way *way, bool beside)
 	long long before = yielded();
 	unsigned int scale;
 
-	for (scale = 1; scale <= 8; scale *= 2)
+	for (scale = 1; scale <= 16; scale *= 2)
 		if (!overwrite_in_window(way, beside, scale) || !hz.sharing || !hz.xfs || yielded() != before)
 			return;
 	hz_fail("no reader has met a writer: this test tests nothing");
