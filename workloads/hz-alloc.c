@@ -199,6 +199,7 @@ const struct hz_test hz_alloc_tests[] = {
 	ALLOC("populate", "MADV_POPULATE_READ", WAY_POPULATE),
 	ALLOC("private-store", "stores to MAP_PRIVATE", WAY_PRIVATE_STORE),
 	ALLOC("store", "stores to MAP_SHARED", WAY_STORE),
+	ALLOC("store-after-read", "stores to MAP_SHARED where it was read before", WAY_STORE_AFTER_READ),
 	ALLOC("small-write", "writes of a few bytes", WAY_SMALL_WRITE),
 	ALLOC("write", "writes of blocks", WAY_WRITE),
 	ALLOC("direct-write", "O_DIRECT writes", WAY_DIRECT_WRITE),

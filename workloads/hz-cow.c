@@ -616,6 +616,62 @@ static void neighbours(const void *arg)
 	}
 }
 
+struct slow_read {
+	const struct hz_file *f;
+	uint64_t *done;		/* shared: the read is over */
+};
+
+static void read_slowly(void *arg)
+{
+	const struct slow_read *s = arg;
+	uint64_t v;
+
+	HZ_DO(pread(s->f->fd, &v, sizeof(v), 5 * HZ_PAGE));
+	if (v != hz_word(1, 5, 1))
+		hz_fail("a clone that was not written shows %016llx", (unsigned long long)v);
+	__atomic_store_n(s->done, 1, __ATOMIC_SEQ_CST);
+}
+
+/* A part of a block is written while the rest of it, which the writer wants from the cache, is being read there for another clone. */
+static void being_read(const void *arg)
+{
+	static const char delay[] = "/sys/module/shcache/parameters/delay_insert_read";
+	struct slow_read s = { .done = hz_shared_memory(HZ_PAGE) };
+	unsigned int round, met = 0;
+	struct hz_file a, b;
+	bool slow = false;
+	pid_t pid;
+
+	(void)arg;
+	for (round = 0; round < 4; round++) {
+		hz_create(&a, "a", 1, 8);
+		hz_clone(&b, &a, "b");
+		hz_cold();
+		s.f = &a;
+		*s.done = 0;
+		slow = hz_put(delay, "600");
+		pid = hz_fork(read_slowly, &s);
+		usleep(200000);
+		met += !__atomic_load_n(s.done, __ATOMIC_SEQ_CST);
+		memset(b.want + 5 * HZ_PAGE + 1000, 0x55, 100);
+		if (round % 2) {
+			hz_map(&b);
+			memset(b.map + 5 * HZ_PAGE + 1000, 0x55, 100);
+		} else {
+			HZ_DO(pwrite(b.fd, b.want + 5 * HZ_PAGE + 1000, 100, 5 * HZ_PAGE + 1000));
+		}
+		hz_check(&b, HZ_READ | HZ_OLD_MAP, "written");
+		hz_put(delay, "0");
+		hz_join(pid);
+		hz_check(&b, HZ_ALL, "afterwards");
+		hz_check(&a, HZ_ALL, "the other file");
+		hz_unlink(&a);
+		hz_unlink(&b);
+	}
+	if (hz.sharing && slow && !met)
+		hz_fail("no write has met a read: this test tests nothing");
+}
+
 struct first_fault {
 	const struct hz_file *f;
 	uint64_t *written;	/* shared: the write has returned */
@@ -698,6 +754,7 @@ const struct hz_test hz_cow_tests[] = {
 	{ "cow-write-copy-range", "copy_file_range", OP(op_copy_range, BLK(20), BLK(9), 0) },
 	{ "cow-write-self", "write(2) from the file's own mapping", OP(op_write_self, BLK(20), BLK(9), 0) },
 	{ "cow-write-neighbour", "write(2) next to a block that is being written back", 0, neighbours, NULL },
+	{ "cow-write-being-read", "a part of a block that is being read through another clone", .fn = being_read },
 	{ "cow-write-first-fault", "write(2) during the first fault on a file", WINDOW(DELAY("found_mark"), 8, false) },
 	/* More than one ref can cover, so that the end of the file leads to its end only. */
 	{ "cow-write-fault", "write(2) during the first fault on a block of a file in use", WINDOW(DELAY("test_ref"), 2048, true) },

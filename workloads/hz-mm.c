@@ -7,6 +7,7 @@
 #include <linux/fs.h>
 #include <linux/futex.h>
 #include <linux/io_uring.h>
+#include <linux/userfaultfd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -729,6 +730,103 @@ static void poisoned(const void *arg)
 	check_pair(&p, HZ_ALL, "in the end");
 }
 
+/* --- userfaultfd ----------------------------------------------------------------------------------------------------------- */
+
+#ifndef UFFD_FEATURE_WP_ASYNC
+#define UFFD_FEATURE_WP_ASYNC (1 << 15)
+#endif
+#define PAGEMAP_UFFD_WP	(1ull << 57)
+#define TRACKED	64u
+
+/* Whether the kernel still watches for the first store to the page. */
+static bool is_tracked(const uint8_t *addr)
+{
+	static int fd = -1;
+	uint64_t v;
+
+	if (fd < 0)
+		fd = HZ_DO(open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC));
+	if (pread(fd, &v, sizeof(v), (off_t)((uintptr_t)addr / HZ_PAGE * sizeof(v))) != sizeof(v))
+		hz_fail("pagemap: %m");
+	return v & PAGEMAP_UFFD_WP;
+}
+
+static void check_tracked(const uint8_t *m, const bool *stored, const char *what, const char *stage)
+{
+	unsigned int i;
+
+	for (i = 0; i < TRACKED; i++)
+		if (is_tracked(m + i * HZ_PAGE) == stored[i])
+			hz_fail("page %u of a %s mapping, %s, %s be written, %s", i, what, stored[i] ? "stored to" : "not stored to",
+				stored[i] ? "is said not to" : "is said to", stage);
+}
+
+/*
+ * Which pages have been stored to is asked of userfaultfd, as those who checkpoint and migrate do. Pages that were mapped before and that were
+ * not: a fault that maps must keep what the PTE was marked with, and nothing may be mapped beside it.
+ */
+static void tracked(const void *arg)
+{
+	struct uffdio_writeprotect wp = { .mode = UFFDIO_WRITEPROTECT_MODE_WP };
+	struct uffdio_api api = { .api = UFFD_API, .features = UFFD_FEATURE_WP_ASYNC };
+	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_WP };
+	bool stored[2][TRACKED] = { { false } };
+	static const char *const what[] = { "shared", "private" };
+	struct pair p;
+	unsigned int i, k;
+	uint8_t *m[2];
+	int fd;
+
+	(void)arg;
+	fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY);
+	if (fd < 0 || ioctl(fd, UFFDIO_API, &api))
+		hz_skip("no UFFD_FEATURE_WP_ASYNC here: %m");
+	make_pair(&p, TRACKED);
+	hz_cache(&p.b);
+	for (k = 0; k < 2; k++) {
+		m[k] = mmap(NULL, TRACKED * HZ_PAGE, PROT_READ | PROT_WRITE, k ? MAP_PRIVATE : MAP_SHARED, p.a.fd, 0);
+		if (m[k] == MAP_FAILED)
+			hz_fail("mmap: %m");
+		/* The second half is not mapped yet. */
+		for (i = 0; i < TRACKED / 2; i++)
+			(void)*(volatile uint8_t *)(m[k] + i * HZ_PAGE);
+		reg.range.start = wp.range.start = (uintptr_t)m[k];
+		reg.range.len = wp.range.len = TRACKED * HZ_PAGE;
+		HZ_DO(ioctl(fd, UFFDIO_REGISTER, &reg));
+		HZ_DO(ioctl(fd, UFFDIO_WRITEPROTECT, &wp));
+	}
+	for (k = 0; k < 2; k++) {
+		check_tracked(m[k], stored[k], what[k], "protected");
+		hz_compare(&p.a, m[k], 0, TRACKED * HZ_PAGE, what[k], "protected");
+		check_tracked(m[k], stored[k], what[k], "read");
+	}
+	/* The private ones first: the others would show in those that are no copies yet. */
+	for (k = 2; k--;) {
+		for (i = k; i < TRACKED; i += 5) {
+			*(volatile uint64_t *)(void *)(m[k] + i * HZ_PAGE + 64) = 99;
+			stored[k][i] = true;
+			if (!k)
+				*(uint64_t *)(void *)(p.a.want + i * HZ_PAGE + 64) = 99;
+		}
+		check_tracked(m[k], stored[k], what[k], "stored to");
+	}
+	check_tracked(m[1], stored[1], what[1], "the other stored to");
+	for (k = 0; k < 2; k++)
+		for (i = 0; i < TRACKED; i++)
+			if (!k || !stored[k][i])
+				hz_compare(&p.a, m[k] + i * HZ_PAGE, (uint64_t)i * HZ_PAGE, HZ_PAGE, what[k], "stored to");
+			else if (*(uint64_t *)(void *)(m[k] + i * HZ_PAGE + 64) != 99)
+				hz_fail("a store to page %u of a private mapping is lost", i);
+	check_pair(&p, HZ_CACHED, "stored to");
+	/* And through reclaim. */
+	if (hz_reclaim(64)) {
+		check_tracked(m[0], stored[0], what[0], "reclaimed");
+		hz_compare(&p.a, m[0], 0, TRACKED * HZ_PAGE, what[0], "reclaimed");
+	}
+	close(fd);
+	check_pair(&p, HZ_ALL, "in the end");
+}
+
 /* --- read-around ---------------------------------------------------------------------------------------------------------- */
 
 /* Between looks, more than any window; and so many looks, some more than the kernel waits for before it stops. */
@@ -961,6 +1059,7 @@ const struct hz_test hz_mm_tests[] = {
 	{ "mm-migrate", "soft offline and compaction move shared pages", .fn = moved },
 	{ "mm-poison", "hwpoison of a clean shared page is read again by all", .fn = poisoned },
 	{ "mm-looks", "reading around stops when it does not help, and only then", .fn = looks },
+	{ "mm-userfaultfd", "userfaultfd knows which pages were stored to", .fn = tracked },
 	{ "mm-memcg", "a small cgroup beside others", .fn = memcg },
 	{ "mm-memcg-locked", "a tenant with no room for what he locks is killed", .fn = memcg_locked },
 	{ "mm-memcg-alone", "a small cgroup by itself", .fn = memcg_alone },

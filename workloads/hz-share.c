@@ -2,6 +2,7 @@
 /*
  * Sharing: every way to look at clones shows the right bytes, and, with the mount option, out of one set of frames.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -987,6 +988,107 @@ static void appended_late(const void *arg)
 
 static const bool by_read_late, by_splice_late = true;
 
+/* Reads of nothing, and at places where nothing is: as of any file. */
+static void odd_reads(const void *arg)
+{
+	static const struct {
+		loff_t off;
+		size_t len;
+		int ret, err;
+	} cases[] = {
+		{ 0, 0, 0, 0 },
+		{ 5, 0, 0, 0 },
+		{ BLOCKS * HZ_PAGE, 0, 0, 0 },
+		{ BLOCKS * HZ_PAGE, 8, 0, 0 },
+		{ BLOCKS * HZ_PAGE - 3, 8, 3, 0 },
+		{ 1ll << 50, 8, 0, 0 },
+		{ INT64_MAX - 8, 8, 0, 0 },
+		{ INT64_MAX, 0, 0, 0 },
+		{ INT64_MAX - 7, 8, -1, EINVAL },
+		{ -8, 8, -1, EINVAL },
+	};
+	unsigned int i, k;
+	struct set s;
+	int p[2];
+
+	(void)arg;
+	make_set(&s, BLOCKS);
+	HZ_DO(pipe2(p, O_CLOEXEC | O_NONBLOCK));
+	/* Cold, and with what there is cached. */
+	for (k = 0; k < 2; k++) {
+		for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+			struct iovec v = { (uint8_t[8]){ 0 }, cases[i].len };
+			loff_t off = cases[i].off;
+			ssize_t r;
+
+			r = preadv(s.clone[k].fd, &v, 1, off);
+			if (r != cases[i].ret || (r < 0 && errno != cases[i].err))
+				hz_fail("a read of %zu bytes at %lld returns %zd (%m)", cases[i].len, (long long)off, r);
+			if (r > 0)
+				hz_compare(&s.clone[k], v.iov_base, (uint64_t)off, (uint64_t)r, "pread", "odd");
+			r = splice(s.clone[k].fd, &off, p[1], NULL, cases[i].len, 0);
+			if (r != cases[i].ret || (r < 0 && errno != cases[i].err))
+				hz_fail("a splice of %zu bytes at %lld returns %zd (%m)", cases[i].len, (long long)cases[i].off, r);
+			if (r > 0 && read(p[0], v.iov_base, 8) != r)
+				hz_fail("%zd bytes are not in the pipe", r);
+		}
+		by_read(&s.clone[k]);
+	}
+	hz_check_shared(s.all, CLONES + 1, "odd reads");
+}
+
+#define DEVICES		"/sys/class/bdi"
+#define MAX_DEVICES	64u
+/* Faults that find nothing in the cache, more than the kernel counts. */
+#define MANY_BLOCKS	1100u
+
+/* Without read-ahead, as storage with latencies of its own is set up: one page at a time, and one copy of it. */
+static void no_readahead(const void *arg)
+{
+	char path[MAX_DEVICES][320], was[MAX_DEVICES][24];
+	unsigned int n = 0, i;
+	struct dirent *e;
+	struct set s;
+	uint8_t *m;
+	DIR *d;
+
+	(void)arg;
+	d = opendir(DEVICES);
+	if (!d)
+		hz_fail("open " DEVICES ": %m");
+	while ((e = readdir(d)) && n < MAX_DEVICES) {
+		long long kb;
+
+		if (e->d_name[0] == '.')
+			continue;
+		snprintf(path[n], sizeof(path[n]), DEVICES "/%s/read_ahead_kb", e->d_name);
+		kb = hz_stat(path[n], NULL);
+		if (kb < 0 || !hz_put(path[n], "0"))
+			continue;
+		snprintf(was[n++], sizeof(was[0]), "%lld", kb);
+	}
+	closedir(d);
+	if (!n)
+		hz_fail("no device has a read_ahead_kb that can be set");
+	/* It is taken over when a file is opened. */
+	make_set(&s, MANY_BLOCKS);
+	m = mmap(NULL, s.golden.size, PROT_READ, MAP_SHARED, s.clone[0].fd, 0);
+	if (m == MAP_FAILED)
+		hz_fail("mmap: %m");
+	for (i = MANY_BLOCKS; i--;)
+		hz_compare(&s.clone[0], m + i * HZ_PAGE, i * HZ_PAGE, HZ_PAGE, "mmap", "backwards");
+	munmap(m, s.golden.size);
+	by_read(&s.clone[1]);
+	hz_cold();
+	by_splice(&s.clone[2]);
+	hz_cold();
+	by_read(&s.clone[3]);
+	by_map_private(&s.clone[2]);
+	hz_check_shared(s.all, CLONES + 1, "no read-ahead");
+	for (i = 0; i < n; i++)
+		hz_put(path[i], was[i]);
+}
+
 const struct hz_test hz_share_tests[] = {
 	{ "share-read", "read(2) of clones", WAY(by_read) },
 	{ "share-pread", "reads of odd lengths at odd places", WAY(by_small_pread) },
@@ -1022,6 +1124,8 @@ const struct hz_test hz_share_tests[] = {
 	{ "share-overlay", "overlayfs on top, and copy-up by reflink", .fn = overlay },
 	{ "share-late-read", "read(2) that has begun before the file became longer", .fn = appended_late, .arg = &by_read_late },
 	{ "share-late-splice", "splice that has begun before the file became longer", .fn = appended_late, .arg = &by_splice_late },
+	{ "share-odd-reads", "reads of nothing, and where nothing is", .fn = odd_reads },
+	{ "share-no-readahead", "a device without read-ahead", .fn = no_readahead },
 	{ "share-mincore", "mincore tells nothing of what others read", .fn = tell_tale, .arg = &(const bool){ false } },
 	{ "share-cachestat", "cachestat tells nothing of what others read", .fn = tell_tale, .arg = &(const bool){ true } },
 	{ NULL, NULL, 0, NULL, NULL }

@@ -115,6 +115,8 @@ static int by_advice(struct hz_file *f, unsigned int first, unsigned int n)
 		err = -posix_fadvise(f->fd, (off_t)f->size + HZ_PAGE, HZ_PAGE, POSIX_FADV_WILLNEED);
 	if (!err)
 		err = -posix_fadvise(f->fd, (off_t)(f->size - HZ_PAGE), INT64_MAX, POSIX_FADV_WILLNEED);
+	if (!err)
+		err = -posix_fadvise(f->fd, -(off_t)HZ_PAGE, HZ_PAGE, POSIX_FADV_WILLNEED);
 	if (!err && posix_fadvise(f->fd, 0, -1, POSIX_FADV_WILLNEED) != EINVAL)
 		hz_fail("fadvise of a negative length is no error");
 	return err;
@@ -185,7 +187,8 @@ static int by_private_store(struct hz_file *f, unsigned int first, unsigned int 
 	return err;
 }
 
-static int by_store(struct hz_file *f, unsigned int first, unsigned int n)
+/* read_first: the store meets a page that is mapped, and must be broken. */
+static int store_to_map(struct hz_file *f, unsigned int first, unsigned int n, bool read_first)
 {
 	uint8_t *m = map_some(f, first, n, PROT_READ | PROT_WRITE, MAP_SHARED);
 	unsigned int i;
@@ -194,8 +197,12 @@ static int by_store(struct hz_file *f, unsigned int first, unsigned int n)
 	if (!m)
 		return -errno;
 	for (i = 0; i < n && !err; i++) {
-		uint64_t at = (first + i) * (uint64_t)HZ_PAGE, v = hz_word(9, first + i, 2);
+		uint64_t at = (first + i) * (uint64_t)HZ_PAGE, v = hz_word(9, first + i, 2), seen;
 
+		if (read_first && !hz_peek(m + i * HZ_PAGE, &seen)) {
+			err = -EFAULT;
+			break;
+		}
 		if (hz_poke(m + i * HZ_PAGE + 16, v))
 			memcpy(f->want + at + 16, &v, 8);
 		else
@@ -203,6 +210,16 @@ static int by_store(struct hz_file *f, unsigned int first, unsigned int n)
 	}
 	munmap(m, (size_t)n * HZ_PAGE);
 	return err;
+}
+
+static int by_store(struct hz_file *f, unsigned int first, unsigned int n)
+{
+	return store_to_map(f, first, n, false);
+}
+
+static int by_store_after_read(struct hz_file *f, unsigned int first, unsigned int n)
+{
+	return store_to_map(f, first, n, true);
 }
 
 /* A few bytes of each block: the rest must be read. */
@@ -313,6 +330,7 @@ const struct hz_way hz_ways[WAYS] = {
 	[WAY_POPULATE]		= { "populate",		by_populate,		-EFAULT,	false,	false },
 	[WAY_PRIVATE_STORE]	= { "private-store",	by_private_store,	-EFAULT,	false,	false },
 	[WAY_STORE]		= { "store",		by_store,		-EFAULT,	true,	false },
+	[WAY_STORE_AFTER_READ]	= { "store-after-read",	by_store_after_read,	-EFAULT,	true,	false },
 	[WAY_SMALL_WRITE]	= { "small-write",	by_small_write,		-EIO,		true,	false },
 	[WAY_WRITE]		= { "write",		by_write,		0,		true,	false },
 	[WAY_DIRECT_WRITE]	= { "direct-write",	by_direct_write,	0,		true,	false },
