@@ -276,7 +276,9 @@ static int boot(const struct suite *s, struct xt_pass *p)
 	char *console = xasprintf("%s/consoles/%s-%u.log", s->rd.path, p->name, ++p->boots);
 	char *files = xasprintf("%s/files/%s", s->rd.path, p->name), *agent = agent_path(), *job = job_text(s, p);
 	/* A test may wait long for a slow machine's disk; it hangs when it cannot be killed at its limit. */
-	char *cmdline = xasprintf("%s sysctl.kernel.hung_task_timeout_secs=%u", k->cmdline ? k->cmdline : "", o->limit);
+	/* TCG translates code for the address where it runs; the suite starts the same few programs over and over. */
+	char *cmdline = xasprintf("%s sysctl.kernel.hung_task_timeout_secs=%u%s", k->cmdline ? k->cmdline : "", o->limit,
+				  s->accel.accel == ACCEL_TCG ? " norandmaps" : "");
 	const struct vm_disk disks[] = {
 		{ .path = s->image.tar, .serial = "image", .readonly = true },
 		{ .path = s->dir.tar, .serial = "xfstests", .readonly = true },
