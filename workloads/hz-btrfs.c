@@ -282,6 +282,51 @@ static void compressed(const void *arg)
 		hz_fail("no address was used again: this test tests nothing");
 }
 
+/* Pages of the largest extent that is compressed. */
+#define COMPRESSED	(128u * 1024 / HZ_PAGE)
+
+/* What is decompressed for one page that somebody wants, here and there, is there for all who want another one. */
+static void compressed_here_and_there(const void *arg)
+{
+	unsigned int i, fills = 0, extents;
+	struct fiemap_extent e[HZ_EXTENTS];
+	long long fill = 0, now, before;
+	struct set s;
+	int fd[2];
+
+	create_compressed(&s.golden, "golden", 1, arg);
+	extents = hz_extents(s.golden.fd, e);
+	if (extents < BLOCKS / COMPRESSED || extents > BLOCKS / 8)
+		hz_fail("%u extents for %u blocks: they were not compressed as this test wants them", extents, BLOCKS);
+	clone_all(&s);
+	hz_cold();
+	for (i = 0; i < 2; i++) {
+		fd[i] = HZ_DO(open(s.clone[i].path, O_RDONLY | O_CLOEXEC));
+		HZ_DO(posix_fadvise(fd[i], 0, 0, POSIX_FADV_RANDOM));
+	}
+	for (i = 0; i < BLOCKS; i++) {
+		/* From the middle of the file on, in large steps. */
+		unsigned int b = (BLOCKS / 2 + i * 37) % BLOCKS;
+		uint64_t v;
+
+		before = hz_stat(VMSTAT, "shcache_fill");
+		HZ_DO(pread(fd[i % 2], &v, sizeof(v), (off_t)b * HZ_PAGE));
+		now = hz_stat(VMSTAT, "shcache_fill");
+		if (v != hz_word(1, b, 1))
+			hz_fail("block %u shows %016llx", b, (unsigned long long)v);
+		fill += now - before;
+		fills += now > before;
+	}
+	if (hz.sharing && (fill < (long long)BLOCKS - 4 || fill > (long long)BLOCKS + 32))
+		hz_fail("%lld pages were filled for %u blocks", fill, BLOCKS);
+	if (hz.sharing && fills > extents + 2)
+		hz_fail("%u extents were decompressed %u times", extents, fills);
+	close(fd[0]);
+	close(fd[1]);
+	check_all(&s, HZ_ALL, "compressed");
+	hz_check_shared(s.all, CLONES + 1, "compressed");
+}
+
 /* Verity is enabled for a file that is shared and mapped: from then on it has pages of its own, which are verified. */
 static void verity(const void *arg)
 {
@@ -955,6 +1000,7 @@ const struct hz_test hz_btrfs_tests[] = {
 	BTRFS_TEST("btrfs-zlib", "compressed extents, zlib", compressed, .arg = "zlib"),
 	BTRFS_TEST("btrfs-lzo", "compressed extents, lzo", compressed, .arg = "lzo"),
 	BTRFS_TEST("btrfs-zstd", "compressed extents, zstd", compressed, .arg = "zstd"),
+	BTRFS_TEST("btrfs-zstd-random", "compressed extents, read here and there", compressed_here_and_there, .arg = "zstd"),
 	BTRFS_TEST("btrfs-nocow", "files without checksums", nocow),
 	BTRFS_TEST("btrfs-verity", "verity is enabled for one of mapped clones", verity),
 	BTRFS_TEST("btrfs-balance", "balance under mapped clones", moved, .arg = &(const struct mover){ .fn = balance, .moves = 1 }),

@@ -1007,8 +1007,10 @@ static void odd_reads(const void *arg)
 		{ INT64_MAX - 7, 8, -1, EINVAL },
 		{ -8, 8, -1, EINVAL },
 	};
+	struct hz_file own;
 	unsigned int i, k;
 	struct set s;
+	void *nowhere;
 	int p[2];
 
 	(void)arg;
@@ -1017,24 +1019,95 @@ static void odd_reads(const void *arg)
 	/* Cold, and with what there is cached. */
 	for (k = 0; k < 2; k++) {
 		for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-			struct iovec v = { (uint8_t[8]){ 0 }, cases[i].len };
+			uint8_t buf[8];
 			loff_t off = cases[i].off;
 			ssize_t r;
 
-			r = preadv(s.clone[k].fd, &v, 1, off);
+			/* Not preadv(), which does not ask the file for nothing. */
+			r = pread(s.clone[k].fd, buf, cases[i].len, off);
 			if (r != cases[i].ret || (r < 0 && errno != cases[i].err))
 				hz_fail("a read of %zu bytes at %lld returns %zd (%m)", cases[i].len, (long long)off, r);
 			if (r > 0)
-				hz_compare(&s.clone[k], v.iov_base, (uint64_t)off, (uint64_t)r, "pread", "odd");
+				hz_compare(&s.clone[k], buf, (uint64_t)off, (uint64_t)r, "pread", "odd");
 			r = splice(s.clone[k].fd, &off, p[1], NULL, cases[i].len, 0);
 			if (r != cases[i].ret || (r < 0 && errno != cases[i].err))
 				hz_fail("a splice of %zu bytes at %lld returns %zd (%m)", cases[i].len, (long long)cases[i].off, r);
-			if (r > 0 && read(p[0], v.iov_base, 8) != r)
+			if (r > 0 && read(p[0], buf, 8) != r)
 				hz_fail("%zd bytes are not in the pipe", r);
 		}
 		by_read(&s.clone[k]);
 	}
 	hz_check_shared(s.all, CLONES + 1, "odd reads");
+	/* To nowhere; of what is shared, and of a file that has its cached pages to itself. */
+	hz_create(&own, "own", 2, BLOCKS);
+	hz_cache(&own);
+	nowhere = mmap(NULL, HZ_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (nowhere == MAP_FAILED)
+		hz_fail("mmap: %m");
+	if (pread(s.clone[0].fd, nowhere, 8, 0) >= 0 || errno != EFAULT)
+		hz_fail("a read of a clone to an invalid address: %m");
+	if (pread(own.fd, nowhere, 8, 0) >= 0 || errno != EFAULT)
+		hz_fail("a read of a file to an invalid address: %m");
+	by_read(&own);
+	by_read(&s.clone[0]);
+}
+
+struct busy {
+	struct hz_file *f;
+	uint64_t *stop;		/* shared */
+};
+
+/* Appends, over and over, with the lock of the file held for a while each time. */
+static void keep_busy(void *arg)
+{
+	const struct busy *b = arg;
+	static uint8_t block[1u << 20];
+	int fd = HZ_DO(open(b->f->path, O_WRONLY | O_CLOEXEC));
+
+	memset(block, 0x42, sizeof(block));
+	while (!__atomic_load_n(b->stop, __ATOMIC_SEQ_CST)) {
+		HZ_DO(pwrite(fd, block, sizeof(block), (off_t)b->f->size));
+		HZ_DO(ftruncate(fd, (off_t)b->f->size));
+	}
+	close(fd);
+}
+
+/* io_uring reads of a file that somebody else writes behind: they find its lock taken, and go on when they have it. */
+static void uring_busy(const void *arg)
+{
+	struct busy b = { .stop = hz_shared_memory(HZ_PAGE) };
+	uint8_t *buf = hz_buffer(BLOCKS * HZ_PAGE);
+	unsigned int i;
+	uint64_t end;
+	struct set s;
+	struct ring r;
+	pid_t pid;
+
+	(void)arg;
+	if (!ring_open(&r))
+		hz_skip("no io_uring here");
+	make_set(&s, BLOCKS);
+	by_read(&s.clone[0]);
+	/* In pieces: shared, private, shared ... */
+	for (i = 5; i < BLOCKS; i += 10) {
+		hz_want_block(&s.clone[1], i, 2, i, 2);
+		HZ_DO(pwrite(s.clone[1].fd, s.clone[1].want + i * HZ_PAGE, HZ_PAGE, (off_t)i * HZ_PAGE));
+	}
+	b.f = &s.clone[1];
+	pid = hz_fork(keep_busy, &b);
+	for (end = hz_ms() + 1000 * hz.seconds, i = 0; hz_ms() < end || i < 20; i++) {
+		int n = ring_io(&r, IORING_OP_READ, s.clone[1].fd, buf, BLOCKS * HZ_PAGE, 0, 0, -1);
+
+		if (n != BLOCKS * HZ_PAGE)
+			hz_fail("io_uring read of %u bytes: %d", BLOCKS * HZ_PAGE, n);
+		hz_compare(&s.clone[1], buf, 0, BLOCKS * HZ_PAGE, "io_uring", "busy");
+	}
+	*b.stop = 1;
+	hz_join(pid);
+	ring_close(&r);
+	munmap(buf, BLOCKS * HZ_PAGE);
+	hz_check(&s.clone[1], HZ_ALL, "busy");
+	by_read(&s.clone[0]);
 }
 
 #define DEVICES		"/sys/class/bdi"
@@ -1085,6 +1158,16 @@ static void no_readahead(const void *arg)
 	by_read(&s.clone[3]);
 	by_map_private(&s.clone[2]);
 	hz_check_shared(s.all, CLONES + 1, "no read-ahead");
+	/* And what is private. */
+	for (i = 0; i < MANY_BLOCKS; i += 7)
+		hz_want_block(&s.clone[0], i, 2, i, 2);
+	if (pwrite(s.clone[0].fd, s.clone[0].want, s.clone[0].size, 0) != (ssize_t)s.clone[0].size)
+		hz_fail("write: %m");
+	hz_cold();
+	by_backwards(&s.clone[0]);
+	hz_cold();
+	by_read(&s.clone[0]);
+	by_read(&s.clone[1]);
 	for (i = 0; i < n; i++)
 		hz_put(path[i], was[i]);
 }
@@ -1107,6 +1190,7 @@ const struct hz_test hz_share_tests[] = {
 	{ "share-backwards", "faults from the end in strides", WAY(by_backwards) },
 	{ "share-readahead", "readahead(2) and POSIX_FADV_WILLNEED", WAY(by_readahead) },
 	{ "share-io-uring", "io_uring buffered reads", WAY(by_uring) },
+	{ "share-io-uring-busy", "io_uring reads beside writes", .fn = uring_busy },
 	{ "share-direct-read", "O_DIRECT reads among buffered ones", WAY(by_direct) },
 	{ "share-gup", "system calls that read from a mapping, vmsplice", WAY(by_write_from_map) },
 	{ "share-exec", "clones of a program run, from one copy", .fn = exec_clones },
