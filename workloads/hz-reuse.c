@@ -318,7 +318,7 @@ static bool overwrite_in_window(const struct way *way, bool beside, unsigned int
 	int fd;
 
 	snprintf(ms[0], sizeof(ms[0]), "%u", 30 * scale);
-	snprintf(ms[1], sizeof(ms[1]), "%u", 40 * scale);
+	snprintf(ms[1], sizeof(ms[1]), "%u", 100 * scale);
 	hz_create(&a, "a", 1, BLOCKS);
 	hz_map(&a);
 	for (i = BLOCKS / 2; i < BLOCKS; i += 2) {
@@ -335,19 +335,22 @@ static bool overwrite_in_window(const struct way *way, bool beside, unsigned int
 		HZ_DO(posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM));
 		HZ_DO(pread(fd, &v, sizeof(v), 0));
 		close(fd);
-		HZ_DO(ftruncate(b.fd, 0));
 		w.block = i;
 		w.at = beside ? i ^ 4 : i;
 		w.first = beside ? i & ~7u : i;
 		w.by_read = (i & 2) != 0;
 		memcpy(&w.old, a.want + w.at * HZ_PAGE, sizeof(w.old));
 		hz_want_block(&a, i, 1, i, 2);
-		/* One reader has looked before the writer begins, and goes on after that. A store would wait for it where it reads. */
+		/*
+		 * One reader has looked while it was shared, and goes on after the writer has begun: the kernel need not remember for that,
+		 * which it does for a second only. A store would wait for the reader where it reads.
+		 */
 		if ((beside || i & 4) && hz_put(before, ms[1])) {
 			early = hz_fork(look_window, &w);
 			usleep(10000 * scale);
 			hz_put(before, "0");
 		}
+		HZ_DO(ftruncate(b.fd, 0));
 		slow = hz_put(delay, ms[0]);
 		writer = hz_fork(write_window, &w);
 		for (end = hz_ms() + 40 * scale; hz_ms() < end;) {
