@@ -413,14 +413,22 @@ static void nocow(const void *arg)
 }
 
 /*
- * What a file says of a hole, and for how long, may be no more than a reader has locked: somebody may be putting extents behind that. Each place
- * is tried once, since what is known of it afterwards is not asked again.
+ * What a file says of a piece, a hole or an extent, and for how long, may be no more than a reader has locked: somebody may be replacing what is
+ * behind that. Each place is tried once, since what is known of it afterwards is not asked again.
  */
 #define PLACES		3000u
 #define PLACE_STEP	(16u << 20)	/* farther apart than any reader looks; what he locks ends at a multiple of 2 MiB */
-#define PLACE_READ	(64u * HZ_PAGE)	/* so much is read, from a page before there on */
+#define PLACE_EXTENT	(64u * HZ_PAGE)
+
+struct piece {
+	off_t from;		/* relative to the place, where the clone goes: what is read */
+	size_t len;
+	bool extent;		/* it lies in an extent that covers the place too, and not in a hole */
+	unsigned int max;	/* places */
+};
 
 struct places {
+	const struct piece *piece;
 	int fd;
 	unsigned int ready, begun;	/* number of the place */
 	uint64_t took;			/* the last clone, in units of wl_now() */
@@ -429,12 +437,12 @@ struct places {
 
 static void read_places(void *arg)
 {
-	uint8_t *buf = hz_buffer(PLACE_READ);
+	uint8_t *buf = hz_buffer(PLACE_EXTENT);
 	struct places *p = arg;
 	uint64_t from, after;
 	unsigned int i;
 
-	for (i = 1; i <= PLACES; i++) {
+	for (i = 1; i <= p->piece->max; i++) {
 		__atomic_store_n(&p->ready, i, __ATOMIC_SEQ_CST);
 		while (__atomic_load_n(&p->begun, __ATOMIC_SEQ_CST) < i)
 			if (__atomic_load_n(&p->stop, __ATOMIC_SEQ_CST))
@@ -443,31 +451,36 @@ static void read_places(void *arg)
 		after = wl_rand(&hz.rand) % (__atomic_load_n(&p->took, __ATOMIC_SEQ_CST) / 8 + 1);
 		for (from = wl_now(hz.ctx); wl_now(hz.ctx) - from < after;)
 			;
-		HZ_DO(pread(p->fd, buf, PLACE_READ, (off_t)i * PLACE_STEP - HZ_PAGE));
+		HZ_DO(pread(p->fd, buf, p->piece->len, (off_t)i * PLACE_STEP + p->piece->from));
 	}
 }
 
-static void hole(const void *arg)
+static void cloned_behind(const void *arg)
 {
+	struct file_clone_range part = { .src_length = PLACE_EXTENT };
 	struct places *p = hz_shared_memory(sizeof(*p));
-	struct file_clone_range part = { .src_length = PLACE_READ };
-	uint64_t end = hz_ms() + hz.seconds * 1000, from, v;
+	const struct piece *piece = arg;
 	struct hz_file src, dst;
+	uint64_t end, from, v;
 	unsigned int i;
 	pid_t reader;
 
-	(void)arg;
-	hz_create(&src, "src", 1, PLACE_READ / HZ_PAGE);
+	hz_create(&src, "src", 1, PLACE_EXTENT / HZ_PAGE);
 	hz_create(&dst, "dst", 2, 0);
-	HZ_DO(ftruncate(dst.fd, (off_t)(PLACES + 1) * PLACE_STEP));
+	for (i = 1; piece->extent && i <= piece->max; i++)
+		HZ_DO(pwrite(dst.fd, src.want, PLACE_EXTENT, (off_t)i * PLACE_STEP + piece->from));
+	HZ_DO(ftruncate(dst.fd, (off_t)(piece->max + 1) * PLACE_STEP));
 	/* The inode goes, and with it what it knows: that all of it is one hole. */
 	close(dst.fd);
 	hz_cold();
 	dst.fd = HZ_DO(open(dst.path, O_RDWR | O_CLOEXEC));
+	HZ_DO(posix_fadvise(dst.fd, 0, 0, POSIX_FADV_RANDOM));
 	part.src_fd = src.fd;
+	p->piece = piece;
 	p->fd = dst.fd;
 	reader = hz_fork(read_places, p);
-	for (i = 1; i <= PLACES && (i < 600 || hz_ms() < end); i++) {
+	end = hz_ms() + hz.seconds * 1000;
+	for (i = 1; i <= piece->max && (i < 600 || hz_ms() < end); i++) {
 		while (__atomic_load_n(&p->ready, __ATOMIC_SEQ_CST) < i)
 			usleep(50);
 		part.dest_offset = (uint64_t)i * PLACE_STEP;
@@ -481,7 +494,6 @@ static void hole(const void *arg)
 	}
 	__atomic_store_n(&p->stop, true, __ATOMIC_SEQ_CST);
 	hz_join(reader);
-	wl_info(hz.ctx, "btrfs-hole", "%u places were cloned", i - 1);
 	hz_close(&src);
 	hz_unlink(&dst);
 }
@@ -1076,7 +1088,11 @@ const struct hz_test hz_btrfs_tests[] = {
 	BTRFS_TEST("btrfs-zstd", "compressed extents, zstd", compressed, .arg = "zstd"),
 	BTRFS_TEST("btrfs-zstd-random", "compressed extents, read here and there", compressed_here_and_there, .arg = "zstd"),
 	BTRFS_TEST("btrfs-nocow", "files without checksums", nocow),
-	BTRFS_TEST("btrfs-hole", "a reader meets a clone that fills the hole behind him", hole),
+	BTRFS_TEST("btrfs-hole", "a reader meets a clone that fills the hole behind him", cloned_behind,
+		   .arg = &(const struct piece){ .from = -(off_t)HZ_PAGE, .len = PLACE_EXTENT, .max = PLACES }),
+	/* Not without the option: the kernel without the series does show the old extent now and then. */
+	{ "btrfs-behind", "a reader meets a clone that replaces the extent behind him", .needs = HZ_BTRFS | HZ_SHARING, .fn = cloned_behind,
+	  .arg = &(const struct piece){ .from = -(off_t)PLACE_EXTENT / 2, .len = HZ_PAGE, .extent = true, .max = 2500 } },
 	BTRFS_TEST("btrfs-verity", "verity is enabled for one of mapped clones", verity),
 	BTRFS_TEST("btrfs-balance", "balance under mapped clones", moved, .arg = &(const struct mover){ .fn = balance, .moves = 1 }),
 	BTRFS_TEST("btrfs-defrag", "defragmentation of one of mapped clones", moved, .arg = &(const struct mover){ .fn = defrag, .moves = 3, .pieces = true }),
