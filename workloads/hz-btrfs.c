@@ -421,19 +421,28 @@ static void nocow(const void *arg)
 #define PLACE_EXTENT	(64u * HZ_PAGE)
 
 struct piece {
-	off_t from;		/* relative to the place, where the clone goes: what is read */
+	void (*change)(int fd, off_t at, int src);	/* what is at a place, and behind it */
+	off_t from;		/* relative to the place: what is read meanwhile */
 	size_t len;
+	unsigned int part;	/* the reader begins in the first 1/part of the time that a change takes */
+	unsigned int max;	/* places, at most PLACES */
 	bool extent;		/* it lies in an extent that covers the place too, and not in a hole */
-	unsigned int max;	/* places */
+	bool files;		/* each place is a file, */
 };
 
 struct places {
 	const struct piece *piece;
-	int fd;
-	unsigned int ready, begun;	/* number of the place */
-	uint64_t took;			/* the last clone, in units of wl_now() */
+	int fd[PLACES + 1];
+	unsigned int ready, begun;	/* number of the place, from 1 */
+	uint64_t took;			/* the last change, in units of wl_now() */
 	bool stop;
 };
+
+/* and is in its middle. */
+static off_t place(const struct piece *piece, unsigned int i)
+{
+	return piece->files ? PLACE_EXTENT / 2 : (off_t)i * PLACE_STEP;
+}
 
 static void read_places(void *arg)
 {
@@ -447,55 +456,93 @@ static void read_places(void *arg)
 		while (__atomic_load_n(&p->begun, __ATOMIC_SEQ_CST) < i)
 			if (__atomic_load_n(&p->stop, __ATOMIC_SEQ_CST))
 				return;
-		/* While the clone is looking for its place: the first eighth. */
-		after = wl_rand(&hz.rand) % (__atomic_load_n(&p->took, __ATOMIC_SEQ_CST) / 8 + 1);
+		after = wl_rand(&hz.rand) % (__atomic_load_n(&p->took, __ATOMIC_SEQ_CST) / p->piece->part + 1);
 		for (from = wl_now(hz.ctx); wl_now(hz.ctx) - from < after;)
 			;
-		HZ_DO(pread(p->fd, buf, p->piece->len, (off_t)i * PLACE_STEP + p->piece->from));
+		HZ_DO(pread(p->fd[i], buf, p->piece->len, place(p->piece, i) + p->piece->from));
+	}
+	__atomic_store_n(&p->ready, i, __ATOMIC_SEQ_CST);
+}
+
+static void change_by_clone(int fd, off_t at, int src)
+{
+	struct file_clone_range part = { .src_fd = src, .src_length = PLACE_EXTENT, .dest_offset = (uint64_t)at };
+
+	HZ_DO(ioctl(fd, FICLONERANGE, &part));
+}
+
+static void change_by_cut(int fd, off_t at, int src)
+{
+	(void)src;
+	HZ_DO(ftruncate(fd, at));
+}
+
+/* One file for all places, or as many as there are places. */
+static void place_files(struct hz_file *dst, const struct piece *piece)
+{
+	uint8_t old[PLACE_EXTENT];
+	unsigned int i, n = piece->files ? piece->max : 1;
+	char name[16];
+
+	for (i = 0; i < PLACE_EXTENT / HZ_PAGE; i++)
+		hz_fill(old + i * HZ_PAGE, 2, i, 1);
+	for (i = 0; i < n; i++) {
+		snprintf(name, sizeof(name), "dst%u", i);
+		hz_create(&dst[i], name, 2, 0);
+	}
+	for (i = 1; piece->extent && i <= piece->max; i++)
+		HZ_DO(pwrite(dst[piece->files ? i - 1 : 0].fd, old, PLACE_EXTENT, place(piece, i) + piece->from));
+	if (!piece->files)
+		HZ_DO(ftruncate(dst->fd, (off_t)(piece->max + 1) * PLACE_STEP));
+	/* The inodes go, and with them what they know: that all of it is one hole. */
+	for (i = 0; i < n; i++)
+		close(dst[i].fd);
+	hz_cold();
+	for (i = 0; i < n; i++) {
+		dst[i].fd = HZ_DO(open(dst[i].path, O_RDWR | O_CLOEXEC));
+		HZ_DO(posix_fadvise(dst[i].fd, 0, 0, POSIX_FADV_RANDOM));
 	}
 }
 
-static void cloned_behind(const void *arg)
+static void changed_behind(const void *arg)
 {
-	struct file_clone_range part = { .src_length = PLACE_EXTENT };
 	struct places *p = hz_shared_memory(sizeof(*p));
+	static struct hz_file dst[PLACES];
 	const struct piece *piece = arg;
-	struct hz_file src, dst;
+	struct hz_file src;
 	uint64_t end, from, v;
 	unsigned int i;
 	pid_t reader;
 
 	hz_create(&src, "src", 1, PLACE_EXTENT / HZ_PAGE);
-	hz_create(&dst, "dst", 2, 0);
-	for (i = 1; piece->extent && i <= piece->max; i++)
-		HZ_DO(pwrite(dst.fd, src.want, PLACE_EXTENT, (off_t)i * PLACE_STEP + piece->from));
-	HZ_DO(ftruncate(dst.fd, (off_t)(piece->max + 1) * PLACE_STEP));
-	/* The inode goes, and with it what it knows: that all of it is one hole. */
-	close(dst.fd);
-	hz_cold();
-	dst.fd = HZ_DO(open(dst.path, O_RDWR | O_CLOEXEC));
-	HZ_DO(posix_fadvise(dst.fd, 0, 0, POSIX_FADV_RANDOM));
-	part.src_fd = src.fd;
+	place_files(dst, piece);
+	for (i = 1; i <= piece->max; i++)
+		p->fd[i] = dst[piece->files ? i - 1 : 0].fd;
 	p->piece = piece;
-	p->fd = dst.fd;
 	reader = hz_fork(read_places, p);
 	end = hz_ms() + hz.seconds * 1000;
 	for (i = 1; i <= piece->max && (i < 600 || hz_ms() < end); i++) {
 		while (__atomic_load_n(&p->ready, __ATOMIC_SEQ_CST) < i)
 			usleep(50);
-		part.dest_offset = (uint64_t)i * PLACE_STEP;
 		__atomic_store_n(&p->begun, i, __ATOMIC_SEQ_CST);
 		from = wl_now(hz.ctx);
-		HZ_DO(ioctl(dst.fd, FICLONERANGE, &part));
+		piece->change(p->fd[i], place(piece, i), src.fd);
 		__atomic_store_n(&p->took, wl_now(hz.ctx) - from, __ATOMIC_SEQ_CST);
-		HZ_DO(pread(dst.fd, &v, sizeof(v), (off_t)part.dest_offset));
-		if (v != hz_word(1, 0, 1))
-			hz_fail("place %u shows %016llx after it was cloned", i, (unsigned long long)v);
+		if (piece->files) {
+			/* Longer again, with what is allocated now: nothing is known to be there. */
+			while (__atomic_load_n(&p->ready, __ATOMIC_SEQ_CST) <= i)
+				usleep(50);
+			HZ_DO(fallocate(p->fd[i], 0, 0, PLACE_EXTENT));
+		}
+		HZ_DO(pread(p->fd[i], &v, sizeof(v), place(piece, i)));
+		if (v != (piece->files ? 0 : hz_word(1, 0, 1)))
+			hz_fail("place %u shows %016llx after it was changed", i, (unsigned long long)v);
 	}
 	__atomic_store_n(&p->stop, true, __ATOMIC_SEQ_CST);
 	hz_join(reader);
 	hz_close(&src);
-	hz_unlink(&dst);
+	for (i = 0; i < (piece->files ? piece->max : 1); i++)
+		hz_unlink(&dst[i]);
 }
 
 /* --- what moves extents -------------------------------------------------------------------------------------------------- */
@@ -1088,11 +1135,13 @@ const struct hz_test hz_btrfs_tests[] = {
 	BTRFS_TEST("btrfs-zstd", "compressed extents, zstd", compressed, .arg = "zstd"),
 	BTRFS_TEST("btrfs-zstd-random", "compressed extents, read here and there", compressed_here_and_there, .arg = "zstd"),
 	BTRFS_TEST("btrfs-nocow", "files without checksums", nocow),
-	BTRFS_TEST("btrfs-hole", "a reader meets a clone that fills the hole behind him", cloned_behind,
-		   .arg = &(const struct piece){ .from = -(off_t)HZ_PAGE, .len = PLACE_EXTENT, .max = PLACES }),
+	BTRFS_TEST("btrfs-hole", "a reader meets a clone that fills the hole behind him", changed_behind,
+		   .arg = &(const struct piece){ change_by_clone, -(off_t)HZ_PAGE, PLACE_EXTENT, .part = 8, .max = PLACES }),
 	/* Not without the option: the kernel without the series does show the old extent now and then. */
-	{ "btrfs-behind", "a reader meets a clone that replaces the extent behind him", .needs = HZ_BTRFS | HZ_SHARING, .fn = cloned_behind,
-	  .arg = &(const struct piece){ .from = -(off_t)PLACE_EXTENT / 2, .len = HZ_PAGE, .extent = true, .max = 2500 } },
+	{ "btrfs-behind", "a reader meets a clone that replaces the extent behind him", .needs = HZ_BTRFS | HZ_SHARING, .fn = changed_behind,
+	  .arg = &(const struct piece){ change_by_clone, -(off_t)PLACE_EXTENT / 2, HZ_PAGE, .part = 8, .max = 2500, .extent = true } },
+	{ "btrfs-cut", "a reader meets a truncation behind him", .needs = HZ_BTRFS | HZ_SHARING, .fn = changed_behind,
+	  .arg = &(const struct piece){ change_by_cut, -(off_t)PLACE_EXTENT / 2, HZ_PAGE, .part = 1, .max = 600, .extent = true, .files = true } },
 	BTRFS_TEST("btrfs-verity", "verity is enabled for one of mapped clones", verity),
 	BTRFS_TEST("btrfs-balance", "balance under mapped clones", moved, .arg = &(const struct mover){ .fn = balance, .moves = 1 }),
 	BTRFS_TEST("btrfs-defrag", "defragmentation of one of mapped clones", moved, .arg = &(const struct mover){ .fn = defrag, .moves = 3, .pieces = true }),
