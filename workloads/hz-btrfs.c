@@ -438,17 +438,25 @@ struct places {
 	bool stop;
 };
 
-/* and is in its middle. */
+/* and is at the same offset. */
 static off_t place(const struct piece *piece, unsigned int i)
 {
-	return piece->files ? PLACE_EXTENT / 2 : (off_t)i * PLACE_STEP;
+	return (off_t)(piece->files ? 1 : i) * PLACE_STEP;
+}
+
+/* Busy for a random time less than that, in units of wl_now(). */
+static void wait_less(uint64_t most)
+{
+	uint64_t from = wl_now(hz.ctx), after = wl_rand(&hz.rand) % (most + 1);
+
+	while (wl_now(hz.ctx) - from < after)
+		;
 }
 
 static void read_places(void *arg)
 {
 	uint8_t *buf = hz_buffer(PLACE_EXTENT);
 	struct places *p = arg;
-	uint64_t from, after;
 	unsigned int i;
 
 	for (i = 1; i <= p->piece->max; i++) {
@@ -456,9 +464,7 @@ static void read_places(void *arg)
 		while (__atomic_load_n(&p->begun, __ATOMIC_SEQ_CST) < i)
 			if (__atomic_load_n(&p->stop, __ATOMIC_SEQ_CST))
 				return;
-		after = wl_rand(&hz.rand) % (__atomic_load_n(&p->took, __ATOMIC_SEQ_CST) / p->piece->part + 1);
-		for (from = wl_now(hz.ctx); wl_now(hz.ctx) - from < after;)
-			;
+		wait_less(__atomic_load_n(&p->took, __ATOMIC_SEQ_CST) / p->piece->part);
 		HZ_DO(pread(p->fd[i], buf, p->piece->len, place(p->piece, i) + p->piece->from));
 	}
 	__atomic_store_n(&p->ready, i, __ATOMIC_SEQ_CST);
@@ -521,7 +527,7 @@ static void changed_behind(const void *arg)
 	p->piece = piece;
 	reader = hz_fork(read_places, p);
 	end = hz_ms() + hz.seconds * 1000;
-	for (i = 1; i <= piece->max && (i < 600 || hz_ms() < end); i++) {
+	for (i = 1; i <= piece->max && (i < 1500 || hz_ms() < end); i++) {
 		while (__atomic_load_n(&p->ready, __ATOMIC_SEQ_CST) < i)
 			usleep(50);
 		__atomic_store_n(&p->begun, i, __ATOMIC_SEQ_CST);
@@ -532,7 +538,7 @@ static void changed_behind(const void *arg)
 			/* Longer again, with what is allocated now: nothing is known to be there. */
 			while (__atomic_load_n(&p->ready, __ATOMIC_SEQ_CST) <= i)
 				usleep(50);
-			HZ_DO(fallocate(p->fd[i], 0, 0, PLACE_EXTENT));
+			HZ_DO(fallocate(p->fd[i], 0, place(piece, i) + piece->from, PLACE_EXTENT));
 		}
 		HZ_DO(pread(p->fd[i], &v, sizeof(v), place(piece, i)));
 		if (v != (piece->files ? 0 : hz_word(1, 0, 1)))
