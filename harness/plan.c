@@ -362,7 +362,8 @@ int plan_parse(const char *path, const char *text, struct plan **out)
 	p->name = xstrndup(base, strcspn(base, "."));
 	ret = ini_parse_string(text, on_key, &l);
 	if (ret) {
-		err("%s:%d: %s", p->path, ret, l.problem ? l.problem : "neither [section] nor key = value");
+		err("%s:%d: %s", p->path, ret, l.problem ? l.problem :
+		    "neither [section] nor key = value; or the line before is longer than 199 characters");
 		ret = -EINVAL;
 	} else if (!p->nr_sections) {
 		err("%s: has no section that measures anything", p->path);
