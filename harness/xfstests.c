@@ -38,6 +38,8 @@
 /* Until the agent has said hello; until the suite is unpacked and its first test begins. */
 #define BOOT_S		60
 #define START_S		300
+/* On btrfs: SCRATCH_DEV_POOL has so many devices beside the first. Profiles and the replacement of a device need five. */
+#define POOL		4u
 
 struct opts {
 	const char *dir, *kernel, *base, *fs, *groups, *exclude, *mkfs, *resume;
@@ -246,6 +248,11 @@ static void on_record(const json_t *rec, void *arg)
 	}
 }
 
+static unsigned int pool_devices(const struct opts *o)
+{
+	return strcmp(o->fs, "btrfs") ? 0 : POOL;
+}
+
 static char *job_text(const struct suite *s, const struct xt_pass *p)
 {
 	struct buf b = {};
@@ -255,6 +262,7 @@ static char *job_text(const struct suite *s, const struct xt_pass *p)
 		   s->o->fs, s->o->limit);
 	if (*p->mount)
 		buf_printf(&b, "mount_opts %s\n", p->mount);
+	buf_printf(&b, "param pool %u\n", pool_devices(s->o));
 	if (s->o->mkfs)
 		buf_printf(&b, "mkfs_opts %s\n", s->o->mkfs);
 	buf_str(&b, "param tests ");
@@ -279,23 +287,31 @@ static int boot(const struct suite *s, struct xt_pass *p)
 	/* TCG translates code for the address where it runs; the suite starts the same few programs over and over. */
 	char *cmdline = xasprintf("%s sysctl.kernel.hung_task_timeout_secs=%u%s", k->cmdline ? k->cmdline : "", o->limit,
 				  s->accel.accel == ACCEL_TCG ? " norandmaps" : "");
-	const struct vm_disk disks[] = {
+	struct vm_disk disks[4 + POOL] = {
 		{ .path = s->image.tar, .serial = "image", .readonly = true },
 		{ .path = s->dir.tar, .serial = "xfstests", .readonly = true },
 		{ .path = test, .serial = "test", .raw_sparse = true, .size = (unsigned long long)o->test_mb << 20 },
 		{ .path = scratch, .serial = "scratch", .raw_sparse = true, .size = (unsigned long long)o->scratch_mb << 20 },
 	};
+	char *pool[POOL], *serial[POOL];
+	unsigned int nr_pool = pool_devices(o);
 	struct boot b = { .s = s, .p = p, .files = files, .console = console };
 	double slow = strstr(k->name, "+debug") ? DEBUG_SLOWDOWN : 1;
 	/* A test is silent while it runs, and so is the check of its file systems afterwards. */
 	struct vm_config cfg = { .accel = s->accel.accel, .bzimage = k->bzimage, .initrd = initrd,
 				 .cmdline = cmdline, .mem_mb = o->mem_mb, .cpus = o->cpus, .disks = disks,
-				 .nr_disks = ARRAY_SIZE(disks), .boot_s = BOOT_S * slow, .idle_s = START_S * slow + o->limit,
+				 .nr_disks = 4 + nr_pool, .boot_s = BOOT_S * slow, .idle_s = START_S * slow + o->limit,
 				 .total_s = START_S * slow + (double)nr_left(&p->r) * (o->limit + START_S), .dir = tmp,
 				 .console = console, .record = on_record, .arg = &b };
 	struct vm_result res = {};
 	int ret = mkdir_p(files);
 
+	for (unsigned int i = 0; i < nr_pool; i++) {
+		pool[i] = xasprintf("%s/tmp/pool%u.disk", s->rd.path, i + 1);
+		serial[i] = xasprintf("pool%u", i + 1);
+		disks[4 + i] = (struct vm_disk){ .path = pool[i], .serial = serial[i], .raw_sparse = true,
+						 .size = (unsigned long long)o->scratch_mb << 20 };
+	}
 	for (size_t i = 0; i < p->r.n; i++)
 		xt_add_copy(&b.before, &p->r.v[i]);
 	if (ret)
@@ -323,6 +339,10 @@ static int boot(const struct suite *s, struct xt_pass *p)
 	vm_result_free(&res);
 	xt_results_free(&b.before);
 	buf_free(&b.out);
+	for (unsigned int i = 0; i < nr_pool; i++) {
+		free(pool[i]);
+		free(serial[i]);
+	}
 	free(initrd);
 	free(test);
 	free(scratch);
@@ -661,7 +681,7 @@ static const struct argp_option options[] = {
 	{ "mem", OPT_MEM, "MIB", 0, "The guest's memory (default: 3072)", 0 },
 	{ "cpus", OPT_CPUS, "N", 0, "The guest's CPUs (default: 2)", 0 },
 	{ "test-size", OPT_TEST, "MIB", 0, "Size of TEST_DEV, a sparse file (default: 4096)", 0 },
-	{ "scratch-size", OPT_SCRATCH, "MIB", 0, "Size of SCRATCH_DEV (default: 8192)", 0 },
+	{ "scratch-size", OPT_SCRATCH, "MIB", 0, "Size of SCRATCH_DEV (default: 8192); on btrfs, of each of five", 0 },
 	{ "accel", OPT_ACCEL, "kvm|tcg", 0, "Do not probe, use this accelerator", 0 },
 	{ "full", OPT_FULL, NULL, 0, "The baseline runs all tests, not only those that failed", 0 },
 	{ "shard", OPT_SHARD, "I/N", 0, "Only part I of N; `shbench merge` joins the parts", 0 },

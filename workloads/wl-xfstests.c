@@ -37,6 +37,8 @@
 /* Serials of the disks beside JOB_DISK_IMAGE and JOB_DISK_SCRATCH. */
 #define DISK_SUITE	"xfstests"
 #define DISK_TEST	"test"
+#define DISK_POOL	"pool%u"	/* from 1 */
+#define MAX_POOL	15u
 /* Most of a file that is sent: its end. */
 #define FILE_MAX	(64u << 10)
 #define MAX_TASKS	1024
@@ -88,6 +90,7 @@ static const struct {
 struct suite {
 	struct wl_ctx *ctx;
 	char test[64], scratch[64];	/* devices */
+	char pool[(MAX_POOL + 1) * 64];	/* empty, or the scratch device and those of the pool, with blanks between */
 	char current[32];		/* the test that runs, "generic/001" */
 	unsigned int begun, total;
 	time_t since;
@@ -200,7 +203,11 @@ static void __attribute__((noreturn)) exec_check(struct suite *s, int out)
 	setenv("FSTYP", j->fs, 1);
 	setenv("TEST_DEV", s->test, 1);
 	setenv("TEST_DIR", "/mnt/test", 1);
-	setenv("SCRATCH_DEV", s->scratch, 1);
+	/* The suite takes the first of the pool for SCRATCH_DEV, and wants that to be unset. */
+	if (*s->pool)
+		setenv("SCRATCH_DEV_POOL", s->pool, 1);
+	else
+		setenv("SCRATCH_DEV", s->scratch, 1);
 	setenv("SCRATCH_MNT", "/mnt/scratch", 1);
 	setenv("RESULT_BASE", RESULTS, 1);
 	setenv("SOAK_DURATION", wl_str(s->ctx, "soak"), 1);
@@ -433,6 +440,27 @@ static int run_check(struct suite *s)
 	return 0;
 }
 
+static int find_pool(struct suite *s)
+{
+	unsigned int i, n = (unsigned int)wl_u64(s->ctx, "pool");
+	char serial[16], dev[64];
+	int err = 0;
+
+	if (n > MAX_POOL)
+		return wl_fail(s->ctx, -EINVAL, "pool: %u devices, at most %u", n, MAX_POOL);
+	if (n)
+		snprintf(s->pool, sizeof(s->pool), "%s", s->scratch);
+	for (i = 1; i <= n && !err; i++) {
+		size_t len = strlen(s->pool);
+
+		snprintf(serial, sizeof(serial), DISK_POOL, i);
+		err = tree_disk(s->ctx, serial, dev, sizeof(dev));
+		if (!err)
+			snprintf(s->pool + len, sizeof(s->pool) - len, " %s", dev);
+	}
+	return err;
+}
+
 static int run(struct wl_ctx *ctx)
 {
 	struct suite s = { .ctx = ctx };
@@ -444,6 +472,8 @@ static int run(struct wl_ctx *ctx)
 	err = tree_disk(ctx, DISK_TEST, s.test, sizeof(s.test));
 	if (!err)
 		err = tree_disk(ctx, JOB_DISK_SCRATCH, s.scratch, sizeof(s.scratch));
+	if (!err)
+		err = find_pool(&s);
 	if (!err)
 		err = make_root(ctx);
 	if (!err)
@@ -459,6 +489,7 @@ static int run(struct wl_ctx *ctx)
 static const struct wl_param params[] = {
 	{ "tests", "", "names of the tests, separated by blanks" },
 	{ "limit", "300", "s; a test that takes longer is killed and has failed" },
+	{ "pool", "0", "devices of SCRATCH_DEV_POOL beside the scratch device" },
 	{ "soak", "10", "s that tests take which run as long as they are told to" },
 	{ NULL, NULL, NULL }
 };
