@@ -674,7 +674,7 @@ static void swap_file(const void *arg)
 struct reclaimed {
 	int fd;
 	uint64_t off, len;
-	int go;
+	int go, done;		/* pipes: a byte comes, or is sent */
 };
 
 static void read_and_wait(void *arg)
@@ -686,6 +686,7 @@ static void read_and_wait(void *arg)
 	HZ_DO(read(r->go, &c, 1));
 	for (done = 0; done < r->len; done += HZ_PAGE)
 		HZ_DO(pread(r->fd, &v, sizeof(v), (off_t)(r->off + done)));
+	HZ_DO(write(r->done, &c, 1));
 	for (;;)
 		pause();
 }
@@ -705,7 +706,7 @@ static void shadows(const void *arg)
 	struct reclaimed r;
 	char name[16], path[64], text[32];
 	uint64_t first;
-	int go[2], filler;
+	int go[2], done[2], filler;
 	pid_t pid;
 
 	(void)arg;
@@ -722,14 +723,16 @@ static void shadows(const void *arg)
 	if (mkdir(group, 0755) && errno != EEXIST)
 		hz_skip("no cgroup: %m");
 	HZ_DO(pipe(go));
-	r = (struct reclaimed){ .fd = a.fd, .off = (uint64_t)start * HZ_PAGE, .len = (uint64_t)marks * HZ_PAGE, .go = go[0] };
+	HZ_DO(pipe(done));
+	r = (struct reclaimed){ .fd = a.fd, .off = (uint64_t)start * HZ_PAGE, .len = (uint64_t)marks * HZ_PAGE, .go = go[0], .done = done[1] };
 	pid = hz_fork(read_and_wait, &r);
 	snprintf(text, sizeof(text), "%d", (int)pid);
 	snprintf(path, sizeof(path), "%s/cgroup.procs", group);
 	if (!hz_put(path, text))
 		hz_skip("cannot move to a cgroup: %m");
 	HZ_DO(write(go[1], "x", 1));
-	usleep(500000);
+	close(done[1]);
+	HZ_DO(read(done[0], text, 1));
 	snprintf(path, sizeof(path), "%s/memory.reclaim", group);
 	pages = hz_shared_pages();
 	for (i = 0; i < 5; i++)
