@@ -13,7 +13,7 @@
 #
 # Per patch: it applies without fuzz; it is no fixup!; checkpatch --strict is content; every object of every file that the series
 # touches compiles with it, with CONFIG_SHCACHE=y and =n, and W=1 says nothing of them that it does not say without
-# the series. For the last patch also: whole kernels with y and n, the debug option, sparse, kernel-doc, a boot with a mount.
+# the series. For the last patch also: whole kernels with y and n, the debug option, sparse, kernel-doc, a boot in which clones share.
 #
 # "Every object that the series touches", not "that the patch touches": a patch that changes a header is so compiled with
 # all its users in the series. What else includes the header is compiled where a whole kernel is built.
@@ -376,40 +376,66 @@ sparse() {
 
 # --- Booting
 
-# boot_step NAME: boots O-y's bzImage, mounts XFS (with the option, if this tree has it), lets clones be read and mapped.
+# boot_step NAME [whole]: boots O-y's bzImage and lets the model checker write, read and map clones on XFS, and on btrfs if this tree has a cache for
+# it, with the option once there is one. "whole": the series is complete, so that a shared page must be there once, too.
 boot_step() {
-	local option='' d
+	local d fs option
 	rm -rf "$work/top" "$work/results"
 	mkdir -p "$work/top/kernels"
 	for d in bench build harness results; do
 		ln -s "$top/$d" "$work/top/$d"
 	done
-	if grep -q '"shcache"' "$src/fs/xfs/xfs_super.c"; then
-		option='mount = shcache'
-	fi
 	cat >"$work/top/kernels/step.kernel" <<-END
 	summary = the series up to $1
 	source  = bzimage:$src/O-y/arch/x86/boot/bzImage
 	END
 	cat >"$work/top/step.plan" <<-END
 	[plan]
-	summary = boots, mounts, reads and maps
+	summary = boots, and shows what was written
 	kernels = step
 	seed = 1
-
-	[boot]
-	workload = footprint
-	fs = xfs
-	mode = reflink
-	image = synthetic:files=4,bytes=1M
-	param.n = 1,3
-	param.access = read,mmap
-	device = brd
-	device_size = 512M
-	mem = 1G
-	shared = yes
-	$option
 	END
+	for fs in xfs btrfs; do
+		option=
+		if grep -q '"shcache"' "$src/fs/$fs/super.c" "$src/fs/$fs/${fs}_super.c" 2>/dev/null; then
+			option='mount = shcache'
+		elif [ $fs = btrfs ]; then
+			continue
+		fi
+		cat >>"$work/top/step.plan" <<-END
+
+		[clonex-$fs]
+		workload = clonex
+		fs = $fs
+		param.size = 64k
+		param.ops = 4000
+		param.seconds = 0
+		device = brd
+		device_size = 512M
+		mem = 1G
+		timeout = 300
+		shared = yes
+		$option
+		END
+		if [ "${2-}" != whole ]; then
+			continue
+		fi
+		cat >>"$work/top/step.plan" <<-END
+
+		[footprint-$fs]
+		workload = footprint
+		fs = $fs
+		mode = reflink
+		image = synthetic:files=4,bytes=1M
+		param.n = 1,3
+		param.access = read,mmap
+		device = brd
+		device_size = 512M
+		mem = 1G
+		shared = yes
+		$option
+		END
+	done
 	SHBENCH_TOP=$work/top SHCACHE_RESULTS=$work/results "$top/shbench" test "$work/top/step.plan" >"$log/why" 2>&1
 }
 
@@ -424,12 +450,12 @@ check_ends() {
 	ok=$?
 	note_objects
 	if [ "$boot" = none ]; then
-		skip "the series: boots and mounts" "not asked for"
+		skip "the series: boots, shows what was written and shares it" "not asked for"
 	elif [ "$ok" -eq 0 ]; then
-		boot_step "the last"
-		result $? "the series: boots and mounts" "$log/why"
+		boot_step "the last" whole
+		result $? "the series: boots, shows what was written and shares it" "$log/why"
 	else
-		skip "the series: boots and mounts" "not built, or with warnings"
+		skip "the series: boots, shows what was written and shares it" "not built, or with warnings"
 	fi
 	compile debug debug W=1
 	result $? "the series: builds with CONFIG_SHCACHE_DEBUG=y" "$log/why"
@@ -487,7 +513,7 @@ check_steps() {
 			build_whole y bzImage
 			if result $? "${patches[i]}: the whole kernel builds" "$log/why" && [ "$boot" = each ]; then
 				boot_step "${patches[i]}"
-				result $? "${patches[i]}: boots and mounts" "$log/why"
+				result $? "${patches[i]}: boots, shows what was written" "$log/why"
 			fi
 		fi
 	done

@@ -8,9 +8,9 @@
  * `check` runs all tests that the job names. What it writes goes to the host as it comes, in blobs "check"; the host judges it. Files
  * that say more of a test which went wrong follow in blobs "file". So a test that takes the kernel with it costs only itself.
  *
- * A test that takes longer than `limit` seconds is ended with all that it started, which blob "timeout" tells. One that does not end by itself when
- * it is asked to is killed, and leaves mounts behind that other tests would stumble over: then this boot is over, and the host starts another one for
- * the rest. What cannot be killed is left to the kernel's hung-task detector.
+ * A test that takes longer than `limit` seconds is asked to end, which blob "timeout" tells, and then killed with all that it started. Either way it may
+ * leave processes and mounts behind that other tests would stumble over: this boot is over, and the host starts another one for the rest. What cannot
+ * be killed is left to the kernel's hung-task detector.
  */
 #include <ctype.h>
 #include <dirent.h>
@@ -94,7 +94,7 @@ struct suite {
 	char current[32];		/* the test that runs, "generic/001" */
 	unsigned int begun, total;
 	time_t since;
-	bool terminated, killed;
+	bool terminated, over, killed;	/* what became of the current test, when it took too long */
 	char *line;			/* what has come of the current line */
 	size_t len, cap;
 };
@@ -292,13 +292,25 @@ static void look_at_line(struct suite *s)
 	snprintf(s->current, sizeof(s->current), "%.*s", (int)n, s->line);
 	wl_progress(s->ctx, s->begun++, s->total, s->current);
 	s->since = now();
-	s->terminated = s->killed = false;
 }
 
-static void take(struct suite *s, const char *text, size_t n)
+/* text, of n bytes, ends with '\0'. */
+static void take(struct suite *s, char *text, size_t n)
 {
 	struct jbuf b = {};
+	char *end;
 
+	if (s->over)
+		return;
+	if (s->terminated) {
+		/* Its line is the last: what check does from here on, it does in vain. */
+		end = memchr(text, '\n', n);
+		if (end) {
+			s->over = true;
+			n = (size_t)(end + 1 - text);
+			text[n] = '\0';
+		}
+	}
 	jb_string(&b, text);
 	wl_blob(s->ctx, "check", b.s, "");
 	jb_free(&b);
@@ -386,8 +398,8 @@ static void check_limit(struct suite *s, pid_t check)
 		jb_free(&b);
 		signal_below(check, SIGTERM, false);
 		s->terminated = true;
-	} else if (age > limit + KILL_AFTER_S && !s->killed) {
-		/* It must not begin with the next test; nor end before its children are found. */
+	} else if ((s->over || age > limit + KILL_AFTER_S) && !s->killed) {
+		/* It must not go on with the next test; nor end before its children are found. */
 		kill(check, SIGSTOP);
 		signal_below(check, SIGKILL, true);
 		kill(check, SIGKILL);
