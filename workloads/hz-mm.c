@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "hz.h"
+#include "timing.h"
 
 #define BLOCKS		64u
 #define UPROBE_EVENTS	"/sys/kernel/tracing/uprobe_events"
@@ -701,6 +702,74 @@ static void moved(const void *arg)
 	check_pair(&p, HZ_ALL, "in the end");
 }
 
+#define RESIZES		3000u	/* of a mapping, by 1000 of which a page has moved */
+
+struct resized {
+	const struct hz_file *f;
+	uint8_t *room;		/* for a mapping that grows in place */
+	uint32_t *stop;		/* shared */
+};
+
+/* The only mapping of the file is longer and shorter by turns, while its first page is used. */
+static void resizer(void *arg)
+{
+	const struct resized *r = arg;
+	uint8_t *m;
+
+	timing_pin(1);
+	m = mmap(r->room, HZ_PAGE, PROT_READ, MAP_SHARED | MAP_FIXED, r->f->fd, 0);
+	if (m == MAP_FAILED)
+		hz_fail("mmap: %m");
+	while (!__atomic_load_n(r->stop, __ATOMIC_RELAXED)) {
+		hz_compare(r->f, m, 0, HZ_PAGE, "mmap", "resized");
+		if (mremap(m, HZ_PAGE, 2 * HZ_PAGE, 0) != m)
+			hz_fail("mremap: %m");
+		hz_compare(r->f, m, 0, HZ_PAGE, "mmap", "resized");
+		if (mremap(m, 2 * HZ_PAGE, HZ_PAGE, 0) != m)
+			hz_fail("mremap: %m");
+	}
+}
+
+/*
+ * A page moves while a mapping of it is resized: whoever looks for its mappings must wait for that one, which is in no tree for a moment, or
+ * leaves an entry in its page table that leads nowhere.
+ */
+static void moved_resized(const void *arg)
+{
+	struct resized r = { .stop = hz_shared_memory(HZ_PAGE) };
+	unsigned int i, done = 0;
+	struct pair p;
+	pid_t pid;
+
+	(void)arg;
+	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
+		hz_skip("needs two CPUs");
+	make_pair(&p, BLOCKS);
+	hz_map(&p.a);
+	r.f = &p.b;
+	r.room = hz_buffer(4 * HZ_PAGE);
+	HZ_DO(munmap(r.room, 4 * HZ_PAGE));
+	timing_pin(0);
+	pid = hz_fork(resizer, &r);
+	for (i = 0; i < RESIZES && done < 1000; i++) {
+		hz_compare(&p.a, p.a.map, 0, HZ_PAGE, "mmap", "moved");
+		if (!madvise(p.a.map, HZ_PAGE, MADV_SOFT_OFFLINE_)) {
+			done++;
+		} else if (errno == EINVAL) {
+			*r.stop = 1;
+			hz_join(pid);
+			hz_skip("no soft offline here");
+		} else if (errno != EBUSY && errno != EIO) {
+			hz_fail("soft offline: %m");
+		}
+	}
+	__atomic_store_n(r.stop, 1, __ATOMIC_RELAXED);
+	hz_join(pid);
+	if (done < 100)
+		hz_fail("the page moved %u times in %u tries: this test tests nothing", done, i);
+	check_pair(&p, HZ_ALL, "in the end");
+}
+
 /* A bad page in clean cache is read again, by all files: nobody gets SIGBUS. */
 static void poisoned(const void *arg)
 {
@@ -1057,6 +1126,7 @@ const struct hz_test hz_mm_tests[] = {
 	{ "mm-pin-nowait", "who may not wait for a page does not read it himself", .fn = pin_nowait },
 	{ "mm-uprobe", "a breakpoint in one clone of a program", .fn = uprobe },
 	{ "mm-migrate", "soft offline and compaction move shared pages", .fn = moved },
+	{ "mm-migrate-resize", "a page moves while the only mapping of a file is resized", .fn = moved_resized },
 	{ "mm-poison", "hwpoison of a clean shared page is read again by all", .fn = poisoned },
 	{ "mm-looks", "reading around stops when it does not help, and only then", .fn = looks },
 	{ "mm-userfaultfd", "userfaultfd knows which pages were stored to", .fn = tracked },
