@@ -134,12 +134,11 @@ static bool complained(void)
 	return strtoull(text, NULL, 10) & (TAINT_BAD_PAGE | TAINT_DIE | TAINT_WARN | TAINT_SOFTLOCKUP);
 }
 
-/* What a test has left running has files open until it is gone, and somebody may want to unmount. */
-static void kill_group(pid_t pid)
+/* What a test has left running, and was killed, has files open until it is gone, and somebody may want to unmount. */
+static void wait_for_group(pid_t pid)
 {
 	unsigned int i;
 
-	kill(-pid, SIGKILL);
 	/* Orphans are init's, which may be us. */
 	for (i = 0; i < 5000 && !kill(-pid, 0); i++)
 		if (waitpid(-pid, NULL, WNOHANG) <= 0)
@@ -178,12 +177,11 @@ static int run_one(struct wl_ctx *ctx, const struct hz_test *t, const char *name
 		hz_put("/proc/sys/kernel/sysrq", "1");
 		hz_put("/proc/sysrq-trigger", "w");
 	}
-	if (ended)
-		kill_group(pid);
-	else
-		kill(-pid, SIGKILL);
+	kill(-pid, SIGKILL);
 	if (!ended && !wait_for(pid, 20000, &status))
 		err = wl_fail(ctx, -EIO, "hazard test %s hangs and cannot be killed", name);
+	else
+		wait_for_group(pid);
 	if (*hz.verdict == HZ_OPEN) {
 		*hz.verdict = HZ_FAILED;
 		if (!ended)
