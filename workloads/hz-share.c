@@ -664,6 +664,32 @@ static void second_copy(const void *arg)
 	hz_check_shared(all, 4, "afterwards");
 }
 
+/* Pages that the file is shown to have in the page cache. */
+static unsigned int resident(const struct hz_file *f, bool by_cachestat)
+{
+	struct { uint64_t off, len; } range = { 0, f->size };
+	struct { uint64_t cache, dirty, writeback, evicted, recently; } cs = {};
+	unsigned char vec[2 * BLOCKS];
+	unsigned int i, n = 0;
+	uint8_t *m;
+
+	if (by_cachestat) {
+		if (syscall(SYS_cachestat, f->fd, &range, &cs, 0)) {
+			if (errno == ENOSYS)
+				hz_skip("no cachestat here");
+			hz_fail("cachestat: %m");
+		}
+		return (unsigned int)cs.cache;
+	}
+	m = mmap(NULL, f->size, PROT_READ, MAP_SHARED, f->fd, 0);
+	if (m == MAP_FAILED || mincore(m, f->size, vec))
+		hz_fail("mincore: %m");
+	for (i = 0; i < f->size / HZ_PAGE; i++)
+		n += vec[i] & 1;
+	munmap(m, f->size);
+	return n;
+}
+
 /* --- read-ahead ---------------------------------------------------------------------------------------------------------- */
 
 /* More than any window of read-ahead, twice; and what follows, which read-ahead must not copy. */
@@ -704,6 +730,59 @@ static void long_private(const void *arg)
 	hz_unmap(&a);
 	hz_check(&a, HZ_CACHED, "afterwards");
 	hz_check(&golden, HZ_CACHED, "afterwards");
+}
+
+/* Blocks of one extent (what XFS allocates for copy-on-write at least), the extents that are private, and how much of them is read. */
+#define RUN_BLOCKS	32u
+#define RUNS		16u
+#define READ_BLOCKS	(4 * RUN_BLOCKS)
+
+/* Read-ahead of what is private goes on from extent to extent, and ends where something shared begins. */
+static void private_ahead(const void *arg)
+{
+	const bool mapped = *(const bool *)arg;
+	const unsigned int blocks = RUNS * RUN_BLOCKS, least = mapped ? RUN_BLOCKS * 3 / 2 : READ_BLOCKS + RUN_BLOCKS;
+	struct fiemap_extent extents[HZ_EXTENTS];
+	struct hz_file golden, a;
+	unsigned int i, n;
+	uint64_t word;
+
+	hz_create(&golden, "golden", 1, blocks + TAIL_BLOCKS);
+	hz_clone(&a, &golden, "a");
+	for (i = 0; i < blocks; i++)
+		hz_want_block(&a, i, 2, i, 1);
+	/* Backwards, or they become one. */
+	for (i = blocks; i; i -= RUN_BLOCKS) {
+		const uint64_t off = (i - RUN_BLOCKS) * HZ_PAGE;
+
+		if (pwrite(a.fd, a.want + off, RUN_BLOCKS * HZ_PAGE, (off_t)off) != RUN_BLOCKS * HZ_PAGE)
+			hz_fail("write: %m");
+		HZ_DO(fdatasync(a.fd));
+	}
+	n = hz_extents(a.fd, extents);
+	if (n < RUNS)
+		hz_fail("%u runs of blocks are in %u extents", RUNS, n);
+	hz_cold();
+	if (mapped) {
+		hz_map(&a);
+		if (!hz_peek(a.map, &word))
+			hz_fail("SIGBUS");
+	} else {
+		for (i = 0; i < READ_BLOCKS; i++) {
+			uint8_t buf[HZ_PAGE];
+
+			if (pread(a.fd, buf, sizeof(buf), i * HZ_PAGE) != sizeof(buf))
+				hz_fail("read: %m");
+		}
+	}
+	n = resident(&a, true);
+	if (n < least)
+		hz_fail("%u pages cached, no more than %u had to be read", n, mapped ? 1 : READ_BLOCKS);
+	hz_check(&a, HZ_READ, "whole");
+	n = resident(&a, true);
+	if (hz.sharing && n > blocks)
+		hz_fail("a file with %u private blocks has %u pages in its own page cache", blocks, n);
+	hz_check(&a, HZ_CACHED, "afterwards");
 }
 
 /* The largest hole that a file can have: sizes and offsets of all kinds come to their limits. */
@@ -790,31 +869,6 @@ static void overlay(const void *arg)
 }
 
 /* --- what one file tells of another -------------------------------------------------------------------------------------- */
-
-static unsigned int resident(const struct hz_file *f, bool by_cachestat)
-{
-	struct { uint64_t off, len; } range = { 0, f->size };
-	struct { uint64_t cache, dirty, writeback, evicted, recently; } cs = {};
-	unsigned char vec[2 * BLOCKS];
-	unsigned int i, n = 0;
-	uint8_t *m;
-
-	if (by_cachestat) {
-		if (syscall(SYS_cachestat, f->fd, &range, &cs, 0)) {
-			if (errno == ENOSYS)
-				hz_skip("no cachestat here");
-			hz_fail("cachestat: %m");
-		}
-		return (unsigned int)cs.cache;
-	}
-	m = mmap(NULL, f->size, PROT_READ, MAP_SHARED, f->fd, 0);
-	if (m == MAP_FAILED || mincore(m, f->size, vec))
-		hz_fail("mincore: %m");
-	for (i = 0; i < f->size / HZ_PAGE; i++)
-		n += vec[i] & 1;
-	munmap(m, f->size);
-	return n;
-}
 
 /* Another tenant's reads do not make blocks of this tenant's file look cached. */
 static void tell_tale(const void *arg)
@@ -1202,6 +1256,9 @@ const struct hz_test hz_share_tests[] = {
 	{ "share-eof", "the shared last block under different sizes", .fn = end_of_file },
 	{ "share-long-private-read", "read-ahead of what is private does not copy what is shared", .fn = long_private, .arg = &(const bool){ false } },
 	{ "share-long-private-mmap", "the same through a mapping", .fn = long_private, .arg = &(const bool){ true } },
+	{ "share-private-ahead-read", "read-ahead of what is private goes on from extent to extent", .fn = private_ahead, .arg = &(const bool){ false } },
+	/* The window of XFS is no larger than an extent here. */
+	{ "share-private-ahead-mmap", "the same through a mapping", HZ_BTRFS, .fn = private_ahead, .arg = &(const bool){ true } },
 	{ "share-largest-hole", "a read at the start of a file of the largest size", .fn = largest_hole },
 	{ "share-second-copy-read", "golden cached before it is cloned, then read: one copy", .fn = second_copy, .arg = &(const bool){ false } },
 	{ "share-second-copy-mmap", "golden cached before it is cloned, then mapped: one copy", .fn = second_copy, .arg = &(const bool){ true } },
