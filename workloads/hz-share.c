@@ -1042,6 +1042,65 @@ static void appended_late(const void *arg)
 
 static const bool by_read_late, by_splice_late = true;
 
+static void late_storer(void *arg)
+{
+	const struct late_append *l = arg;
+	uint8_t *m = mmap(NULL, 2 * HZ_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, l->fd, 0);
+	unsigned int i;
+
+	timing_pin(1);
+	if (m == MAP_FAILED)
+		hz_fail("mmap: %m");
+	m[HZ_PAGE] = 1;
+	__atomic_store_n(&l->seen->done, 1, __ATOMIC_SEQ_CST);
+	for (i = LATE_AT * 8; i < HZ_PAGE; i++)
+		if (m[HZ_PAGE + i])
+			hz_fail("byte %u of the last page, behind the end of the file, is %#x in the copy of who has stored to it", i, m[HZ_PAGE + i]);
+}
+
+/*
+ * The same with a store to a private mapping of the last page. btrfs leaves behind the end of a file what was there before it became shorter: the
+ * copy must have zeroes there, also if the file becomes longer, far from there, while it is made.
+ */
+static void stored_late(const void *arg)
+{
+	static const char delay[] = "/sys/module/shcache/parameters/delay_test_ref";
+	struct late_append l = { .seen = hz_shared_memory(HZ_PAGE) };
+	const uint64_t size = HZ_PAGE + LATE_AT * 8, word = hz_word(7, 0, 1);
+	struct hz_file golden, f;
+	char text[16];
+	unsigned int ms, met = 0;
+	bool slow = true;
+	pid_t pid;
+
+	(void)arg;
+	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
+		hz_skip("needs two CPUs");
+	timing_pin(0);
+	hz_create(&golden, "golden", 1, 2);
+	for (ms = 200; slow && !met && ms < 4000; ms *= 2) {
+		hz_clone(&f, &golden, "f");
+		HZ_DO(ftruncate(f.fd, (off_t)size));
+		HZ_DO(fsync(f.fd));
+		hz_cold();
+		hz_cache(&golden);
+		l.fd = f.fd;
+		memset(l.seen, 0, sizeof(*l.seen));
+		snprintf(text, sizeof(text), "%u", ms);
+		slow = hz_put(delay, text);
+		pid = hz_fork(late_storer, &l);
+		usleep(ms * 1000 / 2);
+		hz_put(delay, "0");
+		if (pwrite(f.fd, &word, 8, 5 * HZ_PAGE) != 8)
+			hz_fail("write behind the end: %m");
+		met = !__atomic_load_n(&l.seen->done, __ATOMIC_SEQ_CST);
+		hz_join(pid);
+		hz_unlink(&f);
+	}
+	if (slow && hz.sharing && !met)
+		hz_fail("the store was done before the file was longer: this test tests nothing");
+}
+
 /* Reads of nothing, and at places where nothing is: as of any file. */
 static void odd_reads(const void *arg)
 {
@@ -1265,6 +1324,7 @@ const struct hz_test hz_share_tests[] = {
 	{ "share-overlay", "overlayfs on top, and copy-up by reflink", .fn = overlay },
 	{ "share-late-read", "read(2) that has begun before the file became longer", .fn = appended_late, .arg = &by_read_late },
 	{ "share-late-splice", "splice that has begun before the file became longer", .fn = appended_late, .arg = &by_splice_late },
+	{ "share-late-store", "a store to a private mapping that has begun before the file became longer", .fn = stored_late },
 	{ "share-odd-reads", "reads of nothing, and where nothing is", .fn = odd_reads },
 	{ "share-no-readahead", "a device without read-ahead", .fn = no_readahead },
 	{ "share-mincore", "mincore tells nothing of what others read", .fn = tell_tale, .arg = &(const bool){ false } },
