@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "agent.h"
+#include "dm.h"
 #include "hz.h"
 #include "timing.h"
 
@@ -729,6 +730,214 @@ static void moved(const void *arg)
 	hz_extra_fs_end(DIR, dev);
 }
 
+/* --- a relocation that a power cut has interrupted ------------------------------------------------------------------------ */
+
+#define CUT_FILES	3u
+#define CUT_BLOCKS	2000u
+#define CUT_MB		192u
+#define CUT_ROUNDS	20u
+#define CUT_IMAGE	"/tmp/hz-cut.img"
+#define JUNK		(1u << 20)
+
+/* Has a subvolume a tree of relocation now? */
+static bool relocating(int fd)
+{
+	struct btrfs_ioctl_search_args args = { .key = { .tree_id = BTRFS_ROOT_TREE_OBJECTID, .min_objectid = BTRFS_TREE_RELOC_OBJECTID,
+							 .max_objectid = BTRFS_TREE_RELOC_OBJECTID, .min_type = BTRFS_ROOT_ITEM_KEY,
+							 .max_type = BTRFS_ROOT_ITEM_KEY, .max_offset = UINT64_MAX, .max_transid = UINT64_MAX,
+							 .nr_items = 1 } };
+
+	HZ_DO(ioctl(fd, BTRFS_IOC_TREE_SEARCH, &args));
+	return args.key.nr_items;
+}
+
+struct cut_balance {
+	int fd;
+	bool *done;
+};
+
+static void balance_data(void *arg)
+{
+	struct cut_balance *c = arg;
+	struct btrfs_ioctl_balance_args args = { .flags = BTRFS_BALANCE_DATA };
+
+	if (ioctl(c->fd, BTRFS_IOC_BALANCE_V2, &args) && errno != ENOSPC)
+		hz_fail("balance: %m");
+	__atomic_store_n(c->done, true, __ATOMIC_SEQ_CST);
+}
+
+/* The medium as a power cut would leave it now. */
+static void cut_copy(void)
+{
+	const size_t step = 1 << 20;
+	uint8_t *buf = hz_buffer(step);
+	int in = HZ_DO(open(HZ_EXTRA_IMAGE, O_RDONLY | O_CLOEXEC)), out;
+	off_t at, end = 0;
+	ssize_t n;
+
+	hz_image(CUT_IMAGE, CUT_MB);
+	out = HZ_DO(open(CUT_IMAGE, O_WRONLY | O_CLOEXEC));
+	HZ_DO(dm_pause(true));
+	while ((at = lseek(in, end, SEEK_DATA)) >= 0) {
+		end = HZ_DO(lseek(in, at, SEEK_HOLE));
+		for (; at < end; at += n) {
+			n = HZ_DO(pread(in, buf, end - at < (off_t)step ? (size_t)(end - at) : step, at));
+			if (!n || pwrite(out, buf, (size_t)n, at) != n)
+				hz_fail("copy of %s: %m", HZ_EXTRA_IMAGE);
+		}
+	}
+	HZ_DO(dm_pause(false));
+	close(in);
+	close(out);
+	munmap(buf, step);
+}
+
+static void mount_cut(const char *dev, unsigned long flags)
+{
+	const char *opts = hz.sharing ? "skip_balance,shcache" : "skip_balance";
+
+	if (mount(dev, DIR, "btrfs", MS_NOATIME | flags, opts))
+		hz_fail("mount %s -o %s: %m", dev, opts);
+}
+
+/* Reads around the page cache: btrfs lets go of what it knows of an extent when the pages go. */
+static void check_direct(const struct hz_file *f)
+{
+	int fd = HZ_DO(open(f->path, O_RDONLY | O_DIRECT | O_CLOEXEC));
+	uint8_t *buf = hz_buffer(f->size);
+
+	if (pread(fd, buf, f->size, 0) != (ssize_t)f->size)
+		hz_fail("read: %m");
+	hz_compare(f, buf, 0, f->size, "O_DIRECT", "read-only");
+	munmap(buf, f->size);
+	close(fd);
+}
+
+/* Where the blocks of a file are. */
+static void places(int fd, uint64_t where[CUT_BLOCKS])
+{
+	struct { struct fiemap m; struct fiemap_extent e[HZ_EXTENTS]; } q;
+	uint64_t at = 0;
+	unsigned int i;
+
+	memset(where, 0, CUT_BLOCKS * sizeof(*where));
+	do {
+		memset(&q, 0, sizeof(q));
+		q.m.fm_start = at;
+		q.m.fm_length = FIEMAP_MAX_OFFSET;
+		q.m.fm_extent_count = HZ_EXTENTS;
+		HZ_DO(ioctl(fd, FS_IOC_FIEMAP, &q));
+		for (i = 0; i < q.m.fm_mapped_extents; i++) {
+			for (at = q.e[i].fe_logical; at < q.e[i].fe_logical + q.e[i].fe_length; at += HZ_PAGE)
+				where[at / HZ_PAGE] = q.e[i].fe_physical + at - q.e[i].fe_logical;
+		}
+	} while (i == HZ_EXTENTS && at < CUT_BLOCKS * HZ_PAGE);
+}
+
+/*
+ * The relocation of data has begun to give files other extents, then there is a power cut. It is brought to an end when the file system becomes
+ * writable, which may be long after files were read: what is known of where they were must not be used any more.
+ */
+static void recovered(const void *arg)
+{
+	struct hz_file f[CUT_FILES + 1];
+	static uint64_t where[CUT_FILES + 1][CUT_BLOCKS], now[CUT_BLOCKS];
+	struct cut_balance c = { .done = hz_shared_memory(HZ_PAGE) };
+	char loop[32], dev[32], name[160];
+	unsigned int i, b, round, moved = 0;
+	bool cut = false;
+	uint8_t *buf;
+	int err, junk;
+	pid_t pid;
+
+	(void)arg;
+	err = hz_extra_fs_mb(DIR, CUT_MB, "", "", loop);
+	if (err)
+		hz_fail("mount %s: %s", loop, strerror(-err));
+	HZ_DO(umount(DIR));
+	err = dm_create(loop, dev);
+	if (err == -ENODEV)
+		hz_skip("no device mapper here");
+	if (err)
+		hz_fail("device mapper on %s: %s", loop, strerror(-err));
+	mount_cut(dev, 0);
+	snprintf(hz.dir, sizeof(hz.dir), DIR);
+	for (i = 0; i < CUT_FILES; i++) {
+		snprintf(name, sizeof(name), "file%u", i);
+		hz_create(&f[i], name, i + 1, CUT_BLOCKS);
+		/* Each block an extent of its own: there is much to do, and it takes time. */
+		for (b = 0; b < CUT_BLOCKS; b += 2) {
+			hz_want_block(&f[i], b, i + 1, b, 2);
+			if (pwrite(f[i].fd, f[i].want + b * HZ_PAGE, HZ_PAGE, (off_t)b * HZ_PAGE) != HZ_PAGE)
+				hz_fail("write: %m");
+		}
+		HZ_DO(fsync(f[i].fd));
+	}
+	hz_clone(&f[i], &f[0], "clone");
+	settle(DIR);
+
+	c.fd = HZ_DO(open(DIR, O_RDONLY | O_CLOEXEC));
+	for (round = 0; round < CUT_ROUNDS && !cut; round++) {
+		*c.done = false;
+		pid = hz_fork(balance_data, &c);
+		while (!cut && !__atomic_load_n(c.done, __ATOMIC_SEQ_CST)) {
+			if (!relocating(c.fd))
+				continue;
+			HZ_DO(syncfs(c.fd));
+			cut = relocating(c.fd);
+			if (cut)
+				cut_copy();
+		}
+		hz_join(pid);
+	}
+	if (!cut)
+		hz_fail("%u times nobody has met a relocation at work: this test tests nothing", CUT_ROUNDS);
+	for (i = 0; i <= CUT_FILES; i++)
+		close(f[i].fd);
+	close(c.fd);
+	HZ_DO(umount(DIR));
+	dm_remove();
+	hz_loop_end(HZ_EXTRA_IMAGE, loop);
+
+	hz_loop(CUT_IMAGE, loop);
+	mount_cut(loop, MS_RDONLY);
+	c.fd = HZ_DO(open(DIR, O_RDONLY | O_CLOEXEC));
+	if (!relocating(c.fd))
+		hz_fail("there is no relocation on the medium: this test tests nothing");
+	for (i = 0; i <= CUT_FILES; i++) {
+		f[i].fd = HZ_DO(open(f[i].path, O_RDONLY | O_CLOEXEC));
+		check_direct(&f[i]);
+		places(f[i].fd, where[i]);
+	}
+	mount_cut(loop, MS_REMOUNT);
+	if (relocating(c.fd))
+		hz_fail("the relocation was not brought to an end: this test tests nothing");
+	settle(DIR);
+	for (i = 0; i <= CUT_FILES; i++) {
+		places(f[i].fd, now);
+		for (b = 0; b < CUT_BLOCKS; b++)
+			moved += now[b] != where[i][b];
+	}
+	if (!moved)
+		hz_fail("nothing has moved: this test tests nothing");
+	/* Now others get what has become free. */
+	hz_path(name, sizeof(name), "junk");
+	junk = HZ_DO(open(name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+	buf = hz_buffer(JUNK);
+	memset(buf, 0x6a, JUNK);
+	while (write(junk, buf, JUNK) > 0)
+		;
+	sync();
+	for (i = 0; i <= CUT_FILES; i++)
+		hz_check(&f[i], HZ_ALL, "recovered");
+	close(junk);
+	for (i = 0; i <= CUT_FILES; i++)
+		close(f[i].fd);
+	close(c.fd);
+	HZ_DO(umount(DIR));
+	hz_loop_end(CUT_IMAGE, loop);
+}
+
 /* --- several devices ----------------------------------------------------------------------------------------------------- */
 
 /* The first in_fs of nr devices are the file system's. */
@@ -1145,6 +1354,8 @@ const struct hz_test hz_btrfs_tests[] = {
 	  .arg = &(const struct piece){ change_by_clone, -(off_t)PLACE_EXTENT / 2, HZ_PAGE, .max = PLACES, .extent = true } },
 	{ "btrfs-cut", "a reader meets a truncation behind him", .needs = HZ_BTRFS | HZ_SHARING, .fn = changed_behind,
 	  .arg = &(const struct piece){ change_by_cut, -(off_t)PLACE_EXTENT / 2, HZ_PAGE, .max = 900, .extent = true, .files = true } },
+	/* Nor this. */
+	{ "btrfs-balance-cut", "a relocation that a power cut has interrupted goes on under files in use", .needs = HZ_BTRFS | HZ_SHARING, .fn = recovered },
 	BTRFS_TEST("btrfs-verity", "verity is enabled for one of mapped clones", verity),
 	BTRFS_TEST("btrfs-balance", "balance under mapped clones", moved, .arg = &(const struct mover){ .fn = balance, .moves = 1 }),
 	BTRFS_TEST("btrfs-defrag", "defragmentation of one of mapped clones", moved, .arg = &(const struct mover){ .fn = defrag, .moves = 3, .pieces = true }),

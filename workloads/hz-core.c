@@ -33,7 +33,6 @@
 #define PM_PFN		((1ull << 55) - 1)
 #define EMPTY_CAP	(1u << 20)
 #define STATS		"/sys/kernel/debug/shcache"
-#define EXTRA_IMAGE	"/tmp/hz-extra.img"
 
 struct hz_state hz;
 
@@ -788,18 +787,18 @@ int hz_extra_fs_mb(const char *dir, unsigned int mb, const char *mkfs, const cha
 	const char *argv[24];
 	unsigned int n = 0;
 
-	hz_image(EXTRA_IMAGE, mb);
+	hz_image(HZ_EXTRA_IMAGE, mb);
 	argv[n++] = hz.xfs ? "mkfs.xfs" : "mkfs.btrfs";
 	argv[n++] = "-q";
 	argv[n++] = "-f";
 	snprintf(opts, sizeof(opts), "%s", mkfs);
 	for (word = strtok_r(opts, " ", &save); word && n < 22; word = strtok_r(NULL, " ", &save))
 		argv[n++] = word;
-	argv[n++] = EXTRA_IMAGE;
+	argv[n++] = HZ_EXTRA_IMAGE;
 	argv[n] = NULL;
 	if (agent_run(hz.ctx, argv))
 		hz_fail("%s %s failed", argv[0], mkfs);
-	hz_loop(EXTRA_IMAGE, dev);
+	hz_loop(HZ_EXTRA_IMAGE, dev);
 	mkdir(dir, 0755);
 	return mount(dev, dir, hz.xfs ? "xfs" : "btrfs", MS_NOATIME, mount_opts) ? -errno : 0;
 }
@@ -813,5 +812,5 @@ void hz_extra_fs_end(const char *dir, const char *dev)
 {
 	if (dir && umount(dir))
 		hz_fail("umount %s: %m", dir);
-	hz_loop_end(EXTRA_IMAGE, dev);
+	hz_loop_end(HZ_EXTRA_IMAGE, dev);
 }

@@ -192,6 +192,7 @@ void hz_aio_write(int fd, const void *buf, size_t len, uint64_t off);
  * and mounts it at dir with the options given. Returns what mount(2) did: 0 or -errno. *dev: "/dev/loopN".
  */
 #define HZ_EXTRA_MB	320u
+#define HZ_EXTRA_IMAGE	"/tmp/hz-extra.img"
 int hz_extra_fs(const char *dir, const char *mkfs, const char *mount_opts, char dev[32]);
 /* The same on an image of mb MiB, which is sparse. */
 int hz_extra_fs_mb(const char *dir, unsigned int mb, const char *mkfs, const char *mount_opts, char dev[32]);
