@@ -733,35 +733,44 @@ static void moved(const void *arg)
 /* --- a relocation that a power cut has interrupted ------------------------------------------------------------------------ */
 
 #define CUT_FILES	3u
-#define CUT_BLOCKS	2000u
-#define CUT_MB		192u
+#define CUT_BLOCKS	600u
+#define CUT_MB		160u
 #define CUT_ROUNDS	20u
+#define CUT_PLACES	4u
 #define CUT_IMAGE	"/tmp/hz-cut.img"
 #define JUNK		(1u << 20)
 
-/* Has a subvolume a tree of relocation now? */
-static bool relocating(int fd)
+/* Is a subvolume being merged with its tree of relocation? That has a reference then, which is what tells recovery. */
+static bool merging(int fd)
 {
 	struct btrfs_ioctl_search_args args = { .key = { .tree_id = BTRFS_ROOT_TREE_OBJECTID, .min_objectid = BTRFS_TREE_RELOC_OBJECTID,
 							 .max_objectid = BTRFS_TREE_RELOC_OBJECTID, .min_type = BTRFS_ROOT_ITEM_KEY,
 							 .max_type = BTRFS_ROOT_ITEM_KEY, .max_offset = UINT64_MAX, .max_transid = UINT64_MAX,
 							 .nr_items = 1 } };
+	struct btrfs_root_item root;
 
 	HZ_DO(ioctl(fd, BTRFS_IOC_TREE_SEARCH, &args));
-	return args.key.nr_items;
+	if (!args.key.nr_items)
+		return false;
+	memcpy(&root, args.buf + sizeof(struct btrfs_ioctl_search_header), sizeof(root));
+	return le32toh(root.refs);
 }
 
-struct cut_balance {
-	int fd;
-	bool *done;
+struct cut_fs {
+	char loop[32], dev[32];		/* of the file system, and with requests that can be held */
+	char copy[32];			/* of what the power cut has left */
+	struct hz_file f[CUT_FILES + 1];
+	uint64_t where[CUT_FILES + 1][CUT_BLOCKS];
+	int fd;				/* of its root */
+	bool *done;			/* shared: the balance has ended */
 };
 
 static void balance_data(void *arg)
 {
-	struct cut_balance *c = arg;
+	const struct cut_fs *c = arg;
 	struct btrfs_ioctl_balance_args args = { .flags = BTRFS_BALANCE_DATA };
 
-	if (ioctl(c->fd, BTRFS_IOC_BALANCE_V2, &args) && errno != ENOSPC)
+	if (ioctl(c->fd, BTRFS_IOC_BALANCE_V2, &args) && errno != ENOSPC && errno != ECANCELED)
 		hz_fail("balance: %m");
 	__atomic_store_n(c->done, true, __ATOMIC_SEQ_CST);
 }
@@ -834,92 +843,133 @@ static void places(int fd, uint64_t where[CUT_BLOCKS])
 	} while (i == HZ_EXTENTS && at < CUT_BLOCKS * HZ_PAGE);
 }
 
+/* A file system whose files have so many extents that to move them takes time. It stays unmounted. */
+static void make_cut_fs(struct cut_fs *c)
+{
+	unsigned int i, b;
+	char name[16];
+	int err;
+
+	err = hz_extra_fs_mb(DIR, CUT_MB, "", "", c->loop);
+	if (err)
+		hz_fail("mount %s: %s", c->loop, strerror(-err));
+	HZ_DO(umount(DIR));
+	err = dm_create(c->loop, c->dev);
+	if (err == -ENODEV)
+		hz_skip("no device mapper here");
+	if (err)
+		hz_fail("device mapper on %s: %s", c->loop, strerror(-err));
+	mount_cut(c->dev, 0);
+	snprintf(hz.dir, sizeof(hz.dir), DIR);
+	for (i = 0; i < CUT_FILES; i++) {
+		snprintf(name, sizeof(name), "file%u", i);
+		hz_create(&c->f[i], name, i + 1, CUT_BLOCKS);
+		for (b = 0; b < CUT_BLOCKS; b += 2) {
+			hz_want_block(&c->f[i], b, i + 1, b, 2);
+			if (pwrite(c->f[i].fd, c->f[i].want + b * HZ_PAGE, HZ_PAGE, (off_t)b * HZ_PAGE) != HZ_PAGE)
+				hz_fail("write: %m");
+		}
+		HZ_DO(fsync(c->f[i].fd));
+	}
+	hz_clone(&c->f[i], &c->f[0], "clone");
+	settle(DIR);
+	for (i = 0; i <= CUT_FILES; i++)
+		close(c->f[i].fd);
+	HZ_DO(umount(DIR));
+}
+
+/* Cuts the power during a balance, when it is about to give files other extents for the n-th time. Returns whether that was met. */
+static bool balance_cut(struct cut_fs *c, unsigned int n)
+{
+	bool now, before = false;
+	pid_t pid;
+
+	mount_cut(c->dev, 0);
+	c->fd = HZ_DO(open(DIR, O_RDONLY | O_CLOEXEC));
+	*c->done = false;
+	pid = hz_fork(balance_data, c);
+	while (n && !__atomic_load_n(c->done, __ATOMIC_SEQ_CST)) {
+		now = merging(c->fd);
+		if (now && !before) {
+			/* The reference is not on the medium yet. */
+			HZ_DO(syncfs(c->fd));
+			now = merging(c->fd);
+			if (now && !--n)
+				cut_copy();
+		}
+		before = now;
+		usleep(500);
+	}
+	/* The rest is of no interest; it may have ended. */
+	ioctl(c->fd, BTRFS_IOC_BALANCE_CTL, BTRFS_BALANCE_CTL_CANCEL);
+	hz_join(pid);
+	close(c->fd);
+	HZ_DO(umount(DIR));
+	return !n;
+}
+
+static void recover_end(struct cut_fs *c)
+{
+	unsigned int i;
+
+	for (i = 0; i <= CUT_FILES; i++)
+		close(c->f[i].fd);
+	close(c->fd);
+	HZ_DO(umount(DIR));
+	hz_loop_end(CUT_IMAGE, c->copy);
+}
+
+/*
+ * Mounts what the power cut has left read-only, reads the files, and lets the relocation be brought to an end. Returns how many blocks are elsewhere
+ * now than where they were read; what is mounted stays if there are any.
+ */
+static unsigned int recover(struct cut_fs *c)
+{
+	static uint64_t now[CUT_BLOCKS];
+	unsigned int i, b, n = 0;
+
+	hz_loop(CUT_IMAGE, c->copy);
+	mount_cut(c->copy, MS_RDONLY);
+	c->fd = HZ_DO(open(DIR, O_RDONLY | O_CLOEXEC));
+	for (i = 0; i <= CUT_FILES; i++) {
+		c->f[i].fd = HZ_DO(open(c->f[i].path, O_RDONLY | O_CLOEXEC));
+		check_direct(&c->f[i]);
+		places(c->f[i].fd, c->where[i]);
+	}
+	mount_cut(c->copy, MS_REMOUNT);
+	if (merging(c->fd))
+		hz_fail("the relocation was not brought to an end");
+	settle(DIR);
+	for (i = 0; i <= CUT_FILES; i++) {
+		places(c->f[i].fd, now);
+		for (b = 0; b < CUT_BLOCKS; b++)
+			n += now[b] != c->where[i][b];
+	}
+	if (!n)
+		recover_end(c);
+	return n;
+}
+
 /*
  * The relocation of data has begun to give files other extents, then there is a power cut. It is brought to an end when the file system becomes
  * writable, which may be long after files were read: what is known of where they were must not be used any more.
  */
 static void recovered(const void *arg)
 {
-	struct hz_file f[CUT_FILES + 1];
-	static uint64_t where[CUT_FILES + 1][CUT_BLOCKS], now[CUT_BLOCKS];
-	struct cut_balance c = { .done = hz_shared_memory(HZ_PAGE) };
-	char loop[32], dev[32], name[160];
-	unsigned int i, b, round, moved = 0;
-	bool cut = false;
+	static struct cut_fs c;
+	unsigned int i, round, moved = 0;
+	char name[160];
 	uint8_t *buf;
-	int err, junk;
-	pid_t pid;
+	int junk;
 
 	(void)arg;
-	err = hz_extra_fs_mb(DIR, CUT_MB, "", "", loop);
-	if (err)
-		hz_fail("mount %s: %s", loop, strerror(-err));
-	HZ_DO(umount(DIR));
-	err = dm_create(loop, dev);
-	if (err == -ENODEV)
-		hz_skip("no device mapper here");
-	if (err)
-		hz_fail("device mapper on %s: %s", loop, strerror(-err));
-	mount_cut(dev, 0);
-	snprintf(hz.dir, sizeof(hz.dir), DIR);
-	for (i = 0; i < CUT_FILES; i++) {
-		snprintf(name, sizeof(name), "file%u", i);
-		hz_create(&f[i], name, i + 1, CUT_BLOCKS);
-		/* Each block an extent of its own: there is much to do, and it takes time. */
-		for (b = 0; b < CUT_BLOCKS; b += 2) {
-			hz_want_block(&f[i], b, i + 1, b, 2);
-			if (pwrite(f[i].fd, f[i].want + b * HZ_PAGE, HZ_PAGE, (off_t)b * HZ_PAGE) != HZ_PAGE)
-				hz_fail("write: %m");
-		}
-		HZ_DO(fsync(f[i].fd));
-	}
-	hz_clone(&f[i], &f[0], "clone");
-	settle(DIR);
-
-	c.fd = HZ_DO(open(DIR, O_RDONLY | O_CLOEXEC));
-	for (round = 0; round < CUT_ROUNDS && !cut; round++) {
-		*c.done = false;
-		pid = hz_fork(balance_data, &c);
-		while (!cut && !__atomic_load_n(c.done, __ATOMIC_SEQ_CST)) {
-			if (!relocating(c.fd))
-				continue;
-			HZ_DO(syncfs(c.fd));
-			cut = relocating(c.fd);
-			if (cut)
-				cut_copy();
-		}
-		hz_join(pid);
-	}
-	if (!cut)
-		hz_fail("%u times nobody has met a relocation at work: this test tests nothing", CUT_ROUNDS);
-	for (i = 0; i <= CUT_FILES; i++)
-		close(f[i].fd);
-	close(c.fd);
-	HZ_DO(umount(DIR));
-	dm_remove();
-	hz_loop_end(HZ_EXTRA_IMAGE, loop);
-
-	hz_loop(CUT_IMAGE, loop);
-	mount_cut(loop, MS_RDONLY);
-	c.fd = HZ_DO(open(DIR, O_RDONLY | O_CLOEXEC));
-	if (!relocating(c.fd))
-		hz_fail("there is no relocation on the medium: this test tests nothing");
-	for (i = 0; i <= CUT_FILES; i++) {
-		f[i].fd = HZ_DO(open(f[i].path, O_RDONLY | O_CLOEXEC));
-		check_direct(&f[i]);
-		places(f[i].fd, where[i]);
-	}
-	mount_cut(loop, MS_REMOUNT);
-	if (relocating(c.fd))
-		hz_fail("the relocation was not brought to an end: this test tests nothing");
-	settle(DIR);
-	for (i = 0; i <= CUT_FILES; i++) {
-		places(f[i].fd, now);
-		for (b = 0; b < CUT_BLOCKS; b++)
-			moved += now[b] != where[i][b];
-	}
+	c.done = hz_shared_memory(HZ_PAGE);
+	make_cut_fs(&c);
+	for (round = 0; round < CUT_ROUNDS && !moved; round++)
+		if (balance_cut(&c, round % CUT_PLACES + 1))
+			moved = recover(&c);
 	if (!moved)
-		hz_fail("nothing has moved: this test tests nothing");
+		hz_fail("none of %u power cuts has met a relocation that had moved data: this test tests nothing", CUT_ROUNDS);
 	/* Now others get what has become free. */
 	hz_path(name, sizeof(name), "junk");
 	junk = HZ_DO(open(name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
@@ -929,13 +979,11 @@ static void recovered(const void *arg)
 		;
 	sync();
 	for (i = 0; i <= CUT_FILES; i++)
-		hz_check(&f[i], HZ_ALL, "recovered");
+		hz_check(&c.f[i], HZ_ALL, "recovered");
 	close(junk);
-	for (i = 0; i <= CUT_FILES; i++)
-		close(f[i].fd);
-	close(c.fd);
-	HZ_DO(umount(DIR));
-	hz_loop_end(CUT_IMAGE, loop);
+	recover_end(&c);
+	dm_remove();
+	hz_loop_end(HZ_EXTRA_IMAGE, c.loop);
 }
 
 /* --- several devices ----------------------------------------------------------------------------------------------------- */
