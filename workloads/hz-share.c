@@ -1174,12 +1174,13 @@ struct busy {
 static void keep_busy(void *arg)
 {
 	const struct busy *b = arg;
-	static uint8_t block[1u << 20];
+	const size_t size = 1u << 20;
+	uint8_t *block = hz_buffer(size);
 	int fd = HZ_DO(open(b->f->path, O_WRONLY | O_CLOEXEC));
 
-	memset(block, 0x42, sizeof(block));
+	memset(block, 0x42, size);
 	while (!__atomic_load_n(b->stop, __ATOMIC_SEQ_CST)) {
-		HZ_DO(pwrite(fd, block, sizeof(block), (off_t)b->f->size));
+		HZ_DO(pwrite(fd, block, size, (off_t)b->f->size));
 		HZ_DO(ftruncate(fd, (off_t)b->f->size));
 	}
 	close(fd);
