@@ -39,7 +39,7 @@ valuescale = 1
 xmin = 4096
 xmax = 8388608
 ymin = 39451
-ymax = 584035
+ymax = 584182
 ticks = 4
 array tick[4]
 tick[1] = "4k"

@@ -32,8 +32,8 @@ kind[6] = 1
 valuescale = 1
 xmin = 1
 xmax = 3
-ymin = 0.072484455
-ymax = 1.230283047
+ymin = 0.08007926
+ymax = 1.302072414
 ticks = 0
 array group[3]
 group[1] = "python3"
