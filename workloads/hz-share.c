@@ -992,6 +992,23 @@ static void late_reader(void *arg)
 	__atomic_store_n(&l->seen->done, 1, __ATOMIC_SEQ_CST);
 }
 
+/* Starts fn(l) with a delay of ms on its way, and returns in the midst of it. *slow: the kernel has the delay. */
+static pid_t begin_late(const char *delay, unsigned int ms, void (*fn)(void *), struct late_append *l, int fd, bool *slow)
+{
+	char text[16];
+	pid_t pid;
+
+	l->fd = fd;
+	memset(l->seen, 0, sizeof(*l->seen));
+	snprintf(text, sizeof(text), "%u", ms);
+	*slow = hz_put(delay, text);
+	pid = hz_fork(fn, l);
+	usleep(ms * 1000 / 2);
+	/* For who comes now: the write looks for the page, too. */
+	hz_put(delay, "0");
+	return pid;
+}
+
 /*
  * A reader has found the shared page, and is then so slow that the file has become longer: he must not take what the shared page has behind
  * the old end for what has been appended.
@@ -1019,14 +1036,7 @@ static void appended_late(const void *arg)
 		hz_clone(&f, &golden, "f");
 		hz_cold();
 		hz_cache(&f);
-		l.fd = f.fd;
-		memset(l.seen, 0, sizeof(*l.seen));
-		snprintf(text, sizeof(text), "%u", ms);
-		slow = hz_put(delay, text);
-		pid = hz_fork(late_reader, &l);
-		usleep(ms * 1000 / 2);
-		/* For who comes now: the write looks for the page, too. */
-		hz_put(delay, "0");
+		pid = begin_late(delay, ms, late_reader, &l, f.fd, &slow);
 		if (pwrite(f.fd, &word, 8, (off_t)size) != 8)
 			hz_fail("append: %m");
 		/* On XFS who appends waits for who reads, however slow he is. */
@@ -1068,7 +1078,6 @@ static void stored_late(const void *arg)
 	struct late_append l = { .seen = hz_shared_memory(HZ_PAGE) };
 	const uint64_t size = HZ_PAGE + LATE_AT * 8, word = hz_word(7, 0, 1);
 	struct hz_file golden, f;
-	char text[16];
 	unsigned int ms, met = 0;
 	bool slow = true;
 	pid_t pid;
@@ -1084,13 +1093,7 @@ static void stored_late(const void *arg)
 		HZ_DO(fsync(f.fd));
 		hz_cold();
 		hz_cache(&golden);
-		l.fd = f.fd;
-		memset(l.seen, 0, sizeof(*l.seen));
-		snprintf(text, sizeof(text), "%u", ms);
-		slow = hz_put(delay, text);
-		pid = hz_fork(late_storer, &l);
-		usleep(ms * 1000 / 2);
-		hz_put(delay, "0");
+		pid = begin_late(delay, ms, late_storer, &l, f.fd, &slow);
 		if (pwrite(f.fd, &word, 8, 5 * HZ_PAGE) != 8)
 			hz_fail("write behind the end: %m");
 		met = !__atomic_load_n(&l.seen->done, __ATOMIC_SEQ_CST);
