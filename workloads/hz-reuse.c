@@ -317,8 +317,8 @@ static bool overwrite_in_window(const struct way *way, bool beside, unsigned int
 	uint64_t end, v;
 	int fd;
 
-	snprintf(ms[0], sizeof(ms[0]), "%u", 30 * scale);
-	snprintf(ms[1], sizeof(ms[1]), "%u", 100 * scale);
+	snprintf(ms[0], sizeof(ms[0]), "%u", 60 * scale);
+	snprintf(ms[1], sizeof(ms[1]), "%u", 40 * scale);
 	hz_create(&a, "a", 1, BLOCKS);
 	hz_map(&a);
 	for (i = BLOCKS / 2; i < BLOCKS; i += 2) {
@@ -343,7 +343,8 @@ static bool overwrite_in_window(const struct way *way, bool beside, unsigned int
 		hz_want_block(&a, i, 1, i, 2);
 		/*
 		 * One reader has looked while it was shared, and goes on after the writer has begun: the kernel need not remember for that,
-		 * which it does for a second only. A store would wait for the reader where it reads.
+		 * which it does for a second only. A store would wait for the reader where it reads. Nobody else looks before that reader
+		 * is done: he would find no writer yet, and read all.
 		 */
 		if ((beside || i & 4) && hz_put(before, ms[1])) {
 			early = hz_fork(look_window, &w);
@@ -353,13 +354,13 @@ static bool overwrite_in_window(const struct way *way, bool beside, unsigned int
 		HZ_DO(ftruncate(b.fd, 0));
 		slow = hz_put(delay, ms[0]);
 		writer = hz_fork(write_window, &w);
+		if (early > 0)
+			hz_join(early);
 		for (end = hz_ms() + 40 * scale; hz_ms() < end;) {
 			look_window(&w);
 			HZ_DO(madvise(a.map, a.size, MADV_DONTNEED));
 		}
 		hz_join(writer);
-		if (early > 0)
-			hz_join(early);
 		hz_put(delay, "0");
 		HZ_DO(fdatasync(a.fd));
 		HZ_DO(posix_fadvise(a.fd, 0, 0, POSIX_FADV_DONTNEED));
