@@ -14,8 +14,8 @@
 #define TERMINAL_LINES	25
 /* Failed gates that are told in the terminal. */
 #define GATE_LINES	3
-/* Longest table in the summary; the rest is in run.json. */
-#define SUMMARY_ROWS	40
+/* Rows of one metric in a table of the summary; the rest is in run.json. */
+#define SUMMARY_ROWS	24
 /* Changed rows in the summary: the table by workload says the rest. */
 #define SUMMARY_CHANGED	20
 
@@ -904,11 +904,12 @@ static bool is_selected(const struct series_set *set, size_t i, const struct sel
 	return true;
 }
 
-/* One table: a row for each metric and place of a workload, a column for each kernel; latencies first. */
+/* One table: a row for each metric and place of a workload, a column for each kernel; latencies first. No metric crowds out the others. */
 static void summary_table(FILE *f, const json_t *doc, const struct series_set *set, const struct selection *sel)
 {
 	const json_t *kernels = json_object_get(doc, "kernels"), *k;
 	struct table *t = table_new("llll", "lane", "where", "metric", "at");
+	json_t *shown = json_object();	/* so many rows of each metric */
 	size_t left_out = 0, i;
 	bool hists = false;
 
@@ -921,13 +922,17 @@ static void summary_table(FILE *f, const json_t *doc, const struct series_set *s
 			char *hist = hist_name(s);
 
 			if (!hist == !want_hist && is_selected(set, r, sel)) {
-				if (table_rows(t) >= SUMMARY_ROWS) {
+				const char *metric = hist ? hist : s->metric;
+				json_int_t rows = json_integer_value(json_object_get(shown, metric));
+
+				if (rows >= SUMMARY_ROWS) {
 					left_out++;
 				} else {
+					json_object_set_new(shown, metric, json_integer(rows + 1));
 					hists |= hist != NULL;
 					table_cell(t, "%s", s->lane);
 					table_cell(t, "%s/%s/%s", s->fs, s->mode, s->image);
-					table_cell(t, "%s", hist ? hist : s->metric);
+					table_cell(t, "%s", metric);
 					table_cell(t, "%s", s->coords);
 					json_array_foreach(kernels, i, k)
 						chapter_cell(t, set, s, hist, json_str(k, "label", ""));
@@ -938,6 +943,7 @@ static void summary_table(FILE *f, const json_t *doc, const struct series_set *s
 		}
 	table_print_markdown(f, t);
 	table_free(t);
+	json_decref(shown);
 	if (hists)
 		fprintf(f, "Latencies are p50 / p99 / p99.9.\n\n");
 	if (left_out)

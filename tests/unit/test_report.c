@@ -226,6 +226,8 @@ static void summary_golden(void **state)
 	has(text, "Instructions are not time");
 	has(text, "/dev/kvm is there, but a guest does not boot under it");
 	has(text, "./shbench run quick --cell abc000000000\t# footprint-xfs wall");
+	/* The many latencies of the chapter do not crowd out the means. */
+	has(text, "| fault_batch |");
 	/* A workload that nobody has heard of. */
 	has(text, "surprise | colour=green |");
 	has(text, "furlongs");
