@@ -782,20 +782,27 @@ static void cut_copy(void)
 	uint8_t *buf = hz_buffer(step);
 	int in = HZ_DO(open(HZ_EXTRA_IMAGE, O_RDONLY | O_CLOEXEC)), out;
 	off_t at, end = 0;
+	int error = 0;
 	ssize_t n;
 
 	hz_image(CUT_IMAGE, CUT_MB);
 	out = HZ_DO(open(CUT_IMAGE, O_WRONLY | O_CLOEXEC));
 	HZ_DO(dm_pause(true));
-	while ((at = lseek(in, end, SEEK_DATA)) >= 0) {
-		end = HZ_DO(lseek(in, at, SEEK_HOLE));
-		for (; at < end; at += n) {
-			n = HZ_DO(pread(in, buf, end - at < (off_t)step ? (size_t)(end - at) : step, at));
-			if (!n || pwrite(out, buf, (size_t)n, at) != n)
-				hz_fail("copy of %s: %m", HZ_EXTRA_IMAGE);
+	/* Nothing may fail here: a device that stays paused would hang the umount. */
+	while (!error && (at = lseek(in, end, SEEK_DATA)) >= 0) {
+		end = lseek(in, at, SEEK_HOLE);
+		if (end < 0)
+			error = errno;
+		for (; at < end && !error; at += n) {
+			errno = EIO;
+			n = pread(in, buf, end - at < (off_t)step ? (size_t)(end - at) : step, at);
+			if (n <= 0 || pwrite(out, buf, (size_t)n, at) != n)
+				error = errno;
 		}
 	}
 	HZ_DO(dm_pause(false));
+	if (error)
+		hz_fail("copy of %s: %s", HZ_EXTRA_IMAGE, strerror(error));
 	close(in);
 	close(out);
 	munmap(buf, step);
