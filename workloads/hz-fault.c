@@ -208,6 +208,35 @@ static void bad_but_cached(const void *arg)
 	bad_fs_end(&b);
 }
 
+/*
+ * A bad sector fails all of the request that it is in: read-ahead must not ask for it with each page before it. What is read into the cache, again and
+ * again, is counted.
+ */
+static void bad_again(const void *arg)
+{
+	static const struct { unsigned int way; int error; } passes[] = { { WAY_READ, -EIO }, { WAY_MAP, -EFAULT } };
+	long long before, pages;
+	struct bad_fs b;
+	unsigned int i;
+
+	(void)arg;
+	if (hz_stat("/proc/vmstat", "shcache_fill") < 0)
+		hz_skip("no counters here");
+	bad_fs_begin(&b);
+	bad_fs_break(&b, true);
+	for (i = 0; i < sizeof(passes) / sizeof(passes[0]); i++) {
+		hz_cold();
+		before = hz_stat("/proc/vmstat", "shcache_fill");
+		want_error("all of the file", &hz_ways[passes[i].way], hz_use(&b.clone[i], passes[i].way, 0, BAD_BLOCKS), passes[i].error);
+		pages = hz_stat("/proc/vmstat", "shcache_fill") - before;
+		if (pages < BAD || pages > 2 * BAD_BLOCKS)
+			hz_fail("%s: %lld pages were read for %u, of which one is bad", hz_ways[passes[i].way].name, pages, BAD_BLOCKS);
+	}
+	bad_fs_break(&b, false);
+	bad_fs_check(&b, HZ_ALL, "good again");
+	bad_fs_end(&b);
+}
+
 /* While readers look, by all ways, sectors go bad and become good again, caches are dropped, and one clone is rewritten. */
 
 struct tally {
@@ -683,6 +712,7 @@ const struct hz_test hz_fault_tests[] = {
 	{ "fault-bad-block", "a bad sector: its error by each way, its neighbours read, all as before when it is good again", .needs = HZ_XFS,
 	  .fn = bad_block },
 	{ "fault-bad-cached", "a sector that goes bad under what is cached", .needs = HZ_XFS, .fn = bad_but_cached },
+	{ "fault-bad-again", "a bad sector is not read again with each page before it", .needs = HZ_XFS | HZ_SHARING, .fn = bad_again },
 	{ "fault-bad-race", "sectors go bad and good under readers and writers", .needs = HZ_XFS, .fn = bad_race },
 	{ "fault-shutdown", "after a shutdown an error by each way, hints are hints", .needs = HZ_XFS, .fn = errors_of_shutdown },
 	{ "fault-killed", "who waits for a device that does not answer can be killed", .needs = HZ_XFS, .fn = killed },

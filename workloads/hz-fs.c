@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent.h"
 #include "hz.h"
 #include "timing.h"
 
@@ -221,6 +222,34 @@ static void mount_refused(const void *arg)
 		hz_fail("refused without a word about shcache in the kernel's log");
 }
 
+/* A file could get DAX, and be written to without a request that purges: on a device with DAX, only mounts without it are accepted. */
+static void dax_refused(const void *arg)
+{
+	static const char dev[] = "/dev/pmem0";
+	const char *const mkfs[] = { "mkfs.xfs", "-q", "-f", "--unsupported", dev, NULL };
+	static const char *const modes[] = { "shcache", "shcache,dax=inode", "shcache,dax=always" };
+	unsigned int i;
+
+	(void)arg;
+	if (access(dev, F_OK))
+		hz_skip("no %s here", dev);
+	if (agent_run(hz.ctx, mkfs))
+		hz_fail("mkfs.xfs %s failed", dev);
+	mkdir(DIR, 0755);
+	for (i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+		HZ_DO(klogctl(5, NULL, 0));
+		if (!mount(dev, DIR, "xfs", MS_NOATIME, modes[i]))
+			hz_fail("mounted with %s on a device with DAX", modes[i]);
+		if (errno != EINVAL)
+			hz_fail("mount with %s failed with %m, not EINVAL", modes[i]);
+		if (!log_says("shcache: DAX"))
+			hz_fail("%s is refused without a word about DAX in the kernel's log", modes[i]);
+	}
+	if (mount(dev, DIR, "xfs", MS_NOATIME, "shcache,dax=never"))
+		hz_fail("mount with dax=never: %m");
+	HZ_DO(umount(DIR));
+}
+
 /* KASAN keeps up to a 32nd of memory of freed objects: then the number of slab pages says nothing of leaks. */
 static bool has_quarantine(void)
 {
@@ -382,6 +411,7 @@ const struct hz_test hz_fs_tests[] = {
 	  .arg = &(const struct refused){ "-b size=1024", HZ_EXTRA_MB } },
 	{ "fs-refused-reflink", "a file system without reflink is refused, with a message", .needs = HZ_XFS | HZ_SHARING, .fn = mount_refused,
 	  .arg = &(const struct refused){ "-m reflink=0", HZ_EXTRA_MB } },
+	{ "fs-refused-dax", "per-file DAX is refused, with a message", .needs = HZ_XFS | HZ_SHARING, .fn = dax_refused },
 	{ "fs-refused-zoned", "zones, also emulated ones, are refused, with a message", .needs = HZ_BTRFS | HZ_SHARING, .fn = mount_refused,
 	  .arg = &(const struct refused){ "-O zoned -d single -m single", ZONED_MB } },
 	{ "fs-unmount", "unmount leaves nothing behind", .fn = unmount_leaves_nothing },
