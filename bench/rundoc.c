@@ -77,7 +77,7 @@ static const struct field hist_fields[] = {
 	{ "m", T_STRING, true }, { "h", T_OBJECT, true }, { "x", T_STRINGS, false }, { NULL },
 };
 static const struct field check_fields[] = {
-	{ "name", T_STRING, true }, { "ok", T_BOOL, true }, { "detail", T_STRING, false }, { NULL },
+	{ "name", T_STRING, true }, { "ok", T_BOOL, true }, { "detail", T_STRING, false }, { "skip", T_BOOL, false }, { NULL },
 };
 static const struct field blob_fields[] = {
 	{ "k", T_STRING, true }, { "x", T_STRINGS, false }, { NULL },

@@ -1456,7 +1456,6 @@ int run_bench(const struct run_options *options, char **dir)
 	return status;
 }
 
-/* KTAP: what the guest has checked, as tests within the cell's. */
 /* The verdict that the section of a boot wants. */
 static const char *cell_expect(const struct session *s, const json_t *cell)
 {
@@ -1469,6 +1468,7 @@ static const char *cell_expect(const struct session *s, const json_t *cell)
 	return "passed";
 }
 
+/* KTAP: what the guest has checked, as tests within the cell's. */
 static void print_checks(const json_t *cell)
 {
 	const json_t *checks = json_object_get(cell, "checks"), *c;
@@ -1478,11 +1478,13 @@ static void print_checks(const json_t *cell)
 		return;
 	printf("    KTAP version 1\n    1..%zu\n", json_array_size(checks));
 	json_array_foreach((json_t *)checks, i, c) {
-		bool ok = json_is_true(json_object_get(c, "ok"));
+		bool ok = json_is_true(json_object_get(c, "ok")), skip = json_is_true(json_object_get(c, "skip"));
+		const char *detail = json_string_value(json_object_get(c, "detail"));
 
-		printf("    %s %zu %s\n", ok ? "ok" : "not ok", i + 1, json_string_value(json_object_get(c, "name")));
+		printf("    %s %zu %s%s%s\n", ok ? "ok" : "not ok", i + 1, json_string_value(json_object_get(c, "name")), skip ? " # SKIP " : "",
+		       skip ? detail : "");
 		if (!ok)
-			printf("    # %s\n", json_string_value(json_object_get(c, "detail")));
+			printf("    # %s\n", detail);
 	}
 }
 

@@ -19,7 +19,8 @@
  *   sample   {"t":"sample","m":"unique_frames","v":123.0,"x":{"n":"10","access":"mmap"}}
  *            one value of one metric at the coordinates x (strings); raw, never averaged by the guest
  *   hist     {"t":"hist","m":"fault","x":{...},"h":{HISTOGRAM}}              see hist.h
- *   check    {"t":"check","name":"oracles-agree","ok":true,"detail":"..."}   one failed check invalidates the boot
+ *   check    {"t":"check","name":"oracles-agree","ok":true,"detail":"..."}   one failed check invalidates the boot;
+ *            with "skip":true it cannot be carried out there, and the detail says why
  *   blob     {"t":"blob","k":"fio","x":{...},"v":{any JSON}}                 another program's own JSON
  *   result   {"t":"result","status":"pass|fail|skip","why":"..."}            the workload's own verdict, once
  *   done     {"t":"done","records":N}                                        always last; N counts the records before it

@@ -194,6 +194,19 @@ void wl_check(struct wl_ctx *ctx, const char *name, bool ok, const char *detail,
 	emit_buf(ctx, &b);
 }
 
+void wl_check_skipped(struct wl_ctx *ctx, const char *name, const char *why, ...)
+{
+	char text[COORDS_MAX];
+	struct jbuf b = {};
+
+	FORMAT(text, why);
+	begin(&b, "check", "name", name, NULL);
+	jb_printf(&b, ",\"ok\":true,\"skip\":true");
+	text_member(&b, "detail", text);
+	jb_printf(&b, "}");
+	emit_buf(ctx, &b);
+}
+
 void wl_info(struct wl_ctx *ctx, const char *key, const char *value, ...)
 {
 	char text[COORDS_MAX];

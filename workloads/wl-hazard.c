@@ -197,7 +197,7 @@ static int run_one(struct wl_ctx *ctx, const struct hz_test *t, const char *name
 	}
 	if (*hz.verdict == HZ_SKIPPED) {
 		n->skipped++;
-		wl_info(ctx, name, "skipped: %s", hz.why);
+		wl_check_skipped(ctx, name, "%s", hz.why);
 	} else {
 		*(*hz.verdict == HZ_PASSED ? &n->passed : &n->failed) += 1;
 		wl_check(ctx, name, *hz.verdict == HZ_PASSED, "%s",

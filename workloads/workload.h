@@ -99,6 +99,9 @@ void wl_hist(struct wl_ctx *ctx, const char *metric, const struct hist *h, const
 	__attribute__((format(printf, 4, 5)));
 void wl_check(struct wl_ctx *ctx, const char *name, bool ok, const char *detail, ...)
 	__attribute__((format(printf, 4, 5)));
+/* A check that cannot be carried out here, and why. */
+void wl_check_skipped(struct wl_ctx *ctx, const char *name, const char *why, ...)
+	__attribute__((format(printf, 3, 4)));
 void wl_info(struct wl_ctx *ctx, const char *key, const char *value, ...)
 	__attribute__((format(printf, 3, 4)));
 void wl_progress(struct wl_ctx *ctx, uint64_t done, uint64_t total, const char *what);
