@@ -437,12 +437,23 @@ static void starved(void **state)
 	must("SHCACHE_RESULTS=splat ./shbench run busy || ! grep -q thrown_away splat/*/run.json", 0, "KASAN");
 }
 
+/* What a guest could not carry out is in the list, with the reason; it is no failure. */
+static void skipped_check(void **state)
+{
+	(void)state;
+	ft_kernel("base", GUEST(1000) "{\"t\":\"check\",\"name\":\"dax\",\"ok\":true,\"skip\":true,\"detail\":\"no such device\"}\n"
+		  "{\"t\":\"check\",\"name\":\"content\",\"ok\":true,\"detail\":\"\"}\n");
+	ft_write("bench/checks.plan", "[plan]\nkernels = base\n[main]\nworkload = fault\nlane = icount\nmem = 64M\n");
+	must("./shbench test checks", 0, "    ok 1 dax # SKIP no such device\n    ok 2 content\n");
+	must("./shbench report last -v all", 0, "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(plans),    cmocka_unit_test(cells),   cmocka_unit_test(as_it_must), cmocka_unit_test(none),
 		cmocka_unit_test(failures), cmocka_unit_test(reports), cmocka_unit_test(power),    cmocka_unit_test(whole),
-		cmocka_unit_test(starved),
+		cmocka_unit_test(starved),  cmocka_unit_test(skipped_check),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
