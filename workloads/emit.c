@@ -181,30 +181,31 @@ void wl_hist(struct wl_ctx *ctx, const char *metric, const struct hist *h, const
 	emit_buf(ctx, &b);
 }
 
-void wl_check(struct wl_ctx *ctx, const char *name, bool ok, const char *detail, ...)
+static void emit_check(struct wl_ctx *ctx, const char *name, const char *verdict, const char *text)
 {
-	char text[COORDS_MAX];
 	struct jbuf b = {};
 
-	FORMAT(text, detail);
 	begin(&b, "check", "name", name, NULL);
-	jb_printf(&b, ",\"ok\":%s", ok ? "true" : "false");
+	jb_printf(&b, "%s", verdict);
 	text_member(&b, "detail", text);
 	jb_printf(&b, "}");
 	emit_buf(ctx, &b);
 }
 
+void wl_check(struct wl_ctx *ctx, const char *name, bool ok, const char *detail, ...)
+{
+	char text[COORDS_MAX];
+
+	FORMAT(text, detail);
+	emit_check(ctx, name, ok ? ",\"ok\":true" : ",\"ok\":false", text);
+}
+
 void wl_check_skipped(struct wl_ctx *ctx, const char *name, const char *why, ...)
 {
 	char text[COORDS_MAX];
-	struct jbuf b = {};
 
 	FORMAT(text, why);
-	begin(&b, "check", "name", name, NULL);
-	jb_printf(&b, ",\"ok\":true,\"skip\":true");
-	text_member(&b, "detail", text);
-	jb_printf(&b, "}");
-	emit_buf(ctx, &b);
+	emit_check(ctx, name, ",\"ok\":true,\"skip\":true", text);
 }
 
 void wl_info(struct wl_ctx *ctx, const char *key, const char *value, ...)
